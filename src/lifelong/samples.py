@@ -1,0 +1,147 @@
+"""Samples: columns of equal length, and the data sets made of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import LifelongError
+
+
+class Samples:
+    """Columns of equal length, held as contiguous NumPy arrays.
+
+    The columns everything relies on are ``x`` (inputs, ``[n, ...]``; ``uint8`` means pixels, which
+    a backend divides by 255), ``y`` (labels, ``int64 [n]``) and ``id`` (a stable ``int64`` name of
+    the sample, so that it can be found in a memory and removed). Where the scenario tells the
+    learner the task, ``task`` (``int64 [n]``) is there too; parts add what they need.
+
+        >>> s = Samples(x=np.zeros((3, 2), np.float32), y=np.array([0, 1, 0]), id=np.arange(3))
+        >>> len(s), s.take([2, 0]).id.tolist()
+        (3, [2, 0])
+    """
+
+    __slots__ = ("columns",)
+    columns: dict[str, np.ndarray]
+
+    def __init__(self, **columns: Any) -> None:
+        self.columns = {name: np.ascontiguousarray(array) for name, array in columns.items()}
+        lengths = {name: len(array) for name, array in self.columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise LifelongError(f"columns differ in length: {lengths}")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        try:
+            return self.columns[name]
+        except KeyError:
+            have = ", ".join(self.columns)
+            raise AttributeError(f"these samples have no column {name!r}, only {have}") from None
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{k}: {v.dtype}{list(v.shape)}" for k, v in self.columns.items())
+        return f"Samples({shapes})"
+
+    def take(self, indices: Any) -> Samples:
+        """The samples at ``indices`` (integers, a slice or a boolean mask)."""
+        return Samples(**{name: array[indices] for name, array in self.columns.items()})
+
+    def replace(self, **columns: Any) -> Samples:
+        """A copy with these columns added or replaced."""
+        return Samples(**(self.columns | columns))
+
+    def drop(self, *names: str) -> Samples:
+        """A copy without these columns."""
+        return Samples(**{k: v for k, v in self.columns.items() if k not in names})
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by all columns."""
+        return sum(array.nbytes for array in self.columns.values())
+
+    @staticmethod
+    def concat(parts: Sequence[Samples]) -> Samples:
+        """One after another; all must have the same columns."""
+        if len(parts) == 1:
+            return parts[0]
+        names = set(parts[0])
+        for part in parts[1:]:
+            if set(part) != names:
+                raise LifelongError(f"cannot join samples with columns {names} and {set(part)}")
+        return Samples(**{k: np.concatenate([p.columns[k] for p in parts]) for k in parts[0]})
+
+    def fingerprint(self) -> str:
+        """A short hash of the contents: part of a run's identity."""
+        digest = hashlib.blake2b(digest_size=8)
+        for name in sorted(self.columns):
+            array = self.columns[name]
+            digest.update(f"{name}{array.dtype}{array.shape}".encode())
+            digest.update(array.data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A training set, a test set and the names of the classes.
+
+    ``train.y`` and ``test.y`` index ``classes``. A column other than ``x``, ``y`` and ``id`` may
+    say which task a sample belongs to (see :meth:`by`).
+    """
+
+    name: str
+    train: Samples
+    test: Samples
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for part, samples in (("training", self.train), ("test", self.test)):
+            check(samples, len(self.classes), f"the {part} set of {self.name!r}")
+
+    def split(self, classes_per_task: int = 2, scenario: str = "class", **options: Any):
+        """Disjoint groups of classes, one a task. See :func:`lifelong.stream.split`."""
+        from .stream import split
+
+        return split(self, classes_per_task, scenario, **options)
+
+    def permuted(self, tasks: int = 10, scenario: str = "domain", **options: Any):
+        """One fixed random permutation of the inputs a task. See :func:`lifelong.stream.permuted`."""
+        from .stream import permuted
+
+        return permuted(self, tasks, scenario, **options)
+
+    def rotated(self, tasks: int = 10, scenario: str = "domain", **options: Any):
+        """One rotation of the images a task. See :func:`lifelong.stream.rotated`."""
+        from .stream import rotated
+
+        return rotated(self, tasks, scenario, **options)
+
+    def by(self, column: str, scenario: str = "domain", **options: Any):
+        """One task a value of ``column``. See :func:`lifelong.stream.by`."""
+        from .stream import by
+
+        return by(self, column, scenario, **options)
+
+
+def check(samples: Samples, classes: int, where: str) -> None:
+    """Refuse what would only fail later: no samples, NaN, labels outside the classes."""
+    if not len(samples):
+        raise LifelongError(f"{where} is empty: give it at least one sample")
+    x, y = samples.x, samples.y
+    if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
+        row = int(np.argwhere(~np.isfinite(x.reshape(len(x), -1)).all(1))[0, 0])
+        raise LifelongError(f"{where} holds NaN or infinity (first in row {row}): fill or drop it")
+    if y.min() < 0 or y.max() >= classes:
+        bad = int(y.min() if y.min() < 0 else y.max())
+        raise LifelongError(f"{where} holds label {bad}, outside its {classes} classes")
