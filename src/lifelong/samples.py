@@ -66,6 +66,10 @@ class Samples:
         """A copy without these columns."""
         return Samples(**{k: v for k, v in self.columns.items() if k not in names})
 
+    def copy(self) -> Samples:
+        """The same, in arrays of its own."""
+        return Samples(**{name: array.copy() for name, array in self.columns.items()})
+
     @property
     def nbytes(self) -> int:
         """Bytes held by all columns."""

@@ -1,0 +1,312 @@
+"""The PyTorch backend."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jacrev, vmap
+
+from ..batch import Batch, Outputs
+from ..errors import LifelongError, unknown
+from ..method import THETA
+from ..optimize import SGD, Adam, AdamW, Optimizer
+from .base import HEAD, Segment, age_slots, initial_values, layout, moving
+from .torch_models import Network, build
+from .torch_ops import TorchOps
+
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bf16": torch.float32}
+Terms = Callable[[Outputs, Batch], list[tuple[Tensor, Tensor]]]
+
+
+class TorchBackend:
+    """See :class:`lifelong.backends.base.Backend`. ``bf16`` keeps float32 parameters (autocast)."""
+
+    name = "torch"
+
+    def __init__(self, optimizer: Optimizer, device: str, precision: str) -> None:
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
+        try:
+            self.device = torch.device(device)
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError):
+            raise LifelongError(f"device {device!r} is not available here: try cpu") from None
+        self.optimizer = optimizer
+        self.dtype = PRECISIONS[precision]
+        self.autocast = precision == "bf16"
+        self.ops = TorchOps(self.device, self.dtype)
+
+    # ---- network and layout
+    def build(self, model: Any, head: bool, inputs: np.ndarray, rng: np.random.Generator) -> None:
+        own = isinstance(model, nn.Module)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():  # PyTorch's own weights: not used
+            body = (model if own else build(model, inputs.shape[1:])).to(self.device, self.dtype)
+            out = body.eval()(self._inputs(inputs[:1]))
+            width = (out.scores if isinstance(out, Outputs) else out).shape[1]
+            self.network = Network(body, width if head and not own else None)
+        self.outputs = width if own else None
+        """The fixed number of scores of a user's own model; None where the learner owns the head."""
+        given = {k: p.detach() for k, p in body.named_parameters(prefix="body")}
+        shapes = {k: tuple(p.shape) for k, p in given.items()}
+        if not own:
+            given = {k: self._weights(v) for k, v in initial_values(shapes, rng).items()}
+        if self.network.head is not None:
+            shapes |= {"head.weight": (0, width), "head.bias": (0,)}
+        self._lay_out(shapes)
+        self._hold(torch.cat([value.reshape(-1) for value in given.values()]))
+        self.ages = np.zeros(sum(s.stop - s.start for s in age_slots(self.segments).values()), int)
+        self.moments = [self.vector(0.0) for _ in range(_moments(self.optimizer))]
+        self.random = any("Dropout" in type(m).__name__ for m in self.network.modules())
+        """Whether a training step draws random numbers inside the network."""
+        self.activate(None)
+
+    def _weights(self, values: np.ndarray) -> Tensor:
+        return self.ops.cast(self.ops.tensor(values))
+
+    def _lay_out(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.segments = layout(shapes)
+        self._sizes = [segment.size for segment in self.segments.values()]
+
+    def _hold(self, theta: Tensor) -> None:
+        """theta, and a leaf on the same storage that gradients are taken with respect to."""
+        self.theta = theta.detach().contiguous()
+        self._leaf = self.theta.detach().requires_grad_()
+        self._d = torch.zeros_like(self.theta)
+
+    def grow(self, classes: int, rng: np.random.Generator) -> Callable[[Tensor, Any], Tensor]:
+        old = self.segments
+        shapes = {name: segment.shape for name, segment in old.items()}
+        for name in HEAD:
+            shapes[name] = (classes, *shapes[name][1:])
+        fresh = initial_values({name: shapes[name] for name in HEAD}, rng)
+        old_slots, old_ages = age_slots(old), self.ages
+        self._lay_out(shapes)
+
+        def remap(vector: Tensor, fill: float | str) -> Tensor:
+            new = self.vector(fill) if fill == THETA else vector.new_full((self._size,), fill)
+            for name, segment in old.items():
+                start = self.segments[name].start
+                new[start : start + segment.size] = vector[segment.start : segment.stop]
+            return new
+
+        theta = remap(self.theta, 0.0)
+        for name in HEAD:
+            rows = old[name].shape[0]
+            piece = self._piece(theta, self.segments[name])
+            piece[rows:] = self._weights(fresh[name][rows:])
+        self._hold(theta)
+        slots = age_slots(self.segments)
+        self.ages = np.zeros(sum(s.stop - s.start for s in slots.values()), int)
+        for name, slot in old_slots.items():
+            start = slots[name].start
+            self.ages[start : start + slot.stop - slot.start] = old_ages[slot]
+        self.moments = [remap(moment, 0.0) for moment in self.moments]
+        return remap
+
+    @property
+    def _size(self) -> int:
+        return sum(self._sizes)
+
+    @staticmethod
+    def _piece(vector: Tensor, segment: Segment) -> Tensor:
+        return vector[segment.start : segment.stop].view(segment.shape)
+
+    def activate(self, rows: np.ndarray | None) -> None:
+        self.runs = moving(self.segments, self.ages, rows)
+        self._d.zero_()
+
+    def vector(self, fill: float | str = 0.0, dtype: str | None = None) -> Tensor:
+        if fill == THETA:
+            return self.theta.clone()
+        return torch.full_like(self.theta, fill, dtype=getattr(torch, dtype) if dtype else None)
+
+    # ---- the network
+    def batch(self, batch: Batch) -> None:
+        columns = batch.columns()
+        batch.tensors = {k: self.ops.tensor(v) for k, v in columns.items() if k not in ("x", "id")}
+        batch.tensors["x"] = self._inputs(columns["x"])
+        weights = batch.weights()
+        batch.weight = None if weights is None else self.ops.tensor(weights)
+
+    def _inputs(self, x: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(x).to(self.device)
+        if tensor.dtype == torch.uint8:
+            return tensor.to(self.dtype).mul_(1 / 255)
+        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+    def _call(self, theta: Tensor, x: Tensor, args: dict[str, Any]) -> Outputs:
+        pieces = zip(self.segments.values(), theta.split(self._sizes), strict=True)
+        parameters = {segment.name: piece.view(segment.shape) for segment, piece in pieces}
+        if not self.autocast:
+            return functional_call(self.network, parameters, (x,), args)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            out = functional_call(self.network, parameters, (x,), args)
+        return Outputs(**{name: field.float() for name, field in vars(out).items()})
+
+    def forward(self, batch: Batch, args: dict[str, Any], at: Tensor | None = None) -> Outputs:
+        self._mode(training=False)
+        with torch.no_grad():
+            return self._call(self.theta if at is None else at, batch.x, args)
+
+    def gradient(
+        self, batch: Batch, args: dict[str, Any], loss: Callable[[Outputs], Tensor]
+    ) -> tuple[Outputs, Tensor]:
+        self._mode(training=True)
+        with self._randomness(batch):
+            out = self._call(self._leaf, batch.x, args)
+        (g,) = torch.autograd.grad(loss(out), self._leaf)
+        return out, g
+
+    def _mode(self, training: bool) -> None:
+        if self.network.training != training:
+            self.network.train(training)
+
+    @contextlib.contextmanager
+    def _randomness(self, batch: Batch) -> Iterator[None]:
+        """Layers that draw random numbers do so from the batch's seed, and leave no trace."""
+        if not self.random:
+            yield
+            return
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(batch.seed)
+            yield
+
+    # ---- the optimizer
+    def propose(self, g: Tensor, rate: float) -> Tensor:
+        for run in self.runs:
+            at = slice(run.start, run.stop)
+            self.ages[run.ages] += 1
+            moments = [moment[at] for moment in self.moments]
+            self._propose(self._d[at], self.theta[at], g[at], moments, rate, self.ages[run.ages])
+        return self._d
+
+    def _propose(
+        self, d: Tensor, theta: Tensor, g: Tensor, moments: list[Tensor], rate: float, ages: np.ndarray
+    ) -> None:
+        """Write the change of ``theta`` into ``d``; ``ages`` [rows] count the updates so far."""
+        optimizer = self.optimizer
+        decay = getattr(optimizer, "weight_decay", 0.0)
+        if decay and not isinstance(optimizer, AdamW):
+            g = g.add(theta, alpha=decay)
+        if isinstance(optimizer, SGD):
+            if moments:
+                g = moments[0].mul_(optimizer.momentum).add_(g)
+            torch.mul(g, -rate, out=d)
+            return
+        assert isinstance(optimizer, Adam)
+        b1, b2 = optimizer.betas
+        m = moments[0].lerp_(g, 1 - b1)
+        v = moments[1].mul_(b2).addcmul_(g, g, value=1 - b2)
+        if (ages == ages[0]).all():
+            first, second = 1 - b1 ** int(ages[0]), 1 - b2 ** int(ages[0])
+            torch.div(m, v.sqrt().mul_(second**-0.5).add_(optimizer.eps), out=d)
+            d.mul_(-rate / first)
+        else:  # rows of the head that came at different times
+            one, two = (self._weights(1 - b**ages).unsqueeze(1) for b in (b1, b2))
+            shape = (len(ages), -1)
+            root = (v.view(shape) / two).sqrt_().add_(optimizer.eps)
+            torch.div(m.view(shape) / one, root, out=d.view(shape))
+            d.mul_(-rate)
+        if decay and isinstance(optimizer, AdamW):
+            d.sub_(theta, alpha=rate * decay)
+
+    def move(self, d: Tensor) -> None:
+        self.theta.add_(d)
+
+    def reset_optimizer(self) -> None:
+        """Forget momentum and step counts."""
+        self.ages[:] = 0
+        for moment in self.moments:
+            moment.zero_()
+
+    # ---- per-sample moments
+    def moment(self, batches: Iterable[Batch], args: Any, f: Terms, power: int) -> Tensor:
+        self._mode(training=False)
+        total = self.vector(0.0, "float64")
+        for batch in batches:
+            part = self._moment_of_dense(batch, args(batch), f, power)
+            total += self._moment_by_sample(batch, args, f, power) if part is None else part
+        return total
+
+    def _moment_of_dense(
+        self, batch: Batch, args: dict[str, Any], f: Terms, power: int
+    ) -> Tensor | None:
+        """Layer-wise: for z = W a + b, |dv/dW|^p = |delta|^p |a|^p, summed as one product.
+
+        None where a parameter is not that of a dense layer used once on two-dimensional input.
+        """
+        layers = {n: m for n, m in self.network.named_modules() if isinstance(m, nn.Linear)}
+        covered = {f"{n}.{k}" for n, m in layers.items() for k, _ in m.named_parameters()}
+        if covered != set(self.segments):
+            return None
+        calls: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
+        hooks = [
+            layer.register_forward_hook(lambda _, a, z, name=name: calls[name].append((a[0], z)))
+            for name, layer in layers.items()
+        ]
+        try:
+            out = self._call(self._leaf, batch.x, args)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if any(len(c) != 1 or c[0][0].ndim != 2 for c in calls.values()):
+            return None
+        total = self.vector(0.0)
+        inputs = {name: c[0][0].detach().abs().pow(power) for name, c in calls.items()}
+        sites = [c[0][1] for c in calls.values()]
+        terms = f(out, batch)
+        for i, (weight, value) in enumerate(terms):
+            deltas = torch.autograd.grad(value.sum(), sites, retain_graph=i + 1 < len(terms))
+            for name, delta in zip(layers, deltas, strict=True):
+                delta = delta.abs().pow(power).mul_(weight.detach().unsqueeze(1))
+                self._piece(total, self.segments[f"{name}.weight"]).addmm_(delta.T, inputs[name])
+                if f"{name}.bias" in self.segments:
+                    self._piece(total, self.segments[f"{name}.bias"]).add_(delta.sum(0))
+        return total
+
+    def _moment_by_sample(self, batch: Batch, args: Any, f: Terms, power: int) -> Tensor:
+        """Sample by sample, in vectorized chunks."""
+        columns = {k: v for k, v in batch.tensors.items() if v is not None}
+
+        def values(theta: Tensor, row: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+            one = Batch(batch.samples)
+            one.tensors = {k: v.unsqueeze(0) for k, v in row.items()}
+            terms = f(self._call(theta, one.x, args(one)), one)
+            return torch.stack([v[0] for _, v in terms]), torch.stack([w[0] for w, _ in terms])
+
+        slopes = vmap(jacrev(lambda t, r: values(t, r)[:1] + values(t, r)[1:], has_aux=True), (None, 0))
+        total = self.vector(0.0)
+        for start in range(0, len(batch), 16):
+            chunk = {k: v[start : start + 16] for k, v in columns.items()}
+            jacobian, weights = slopes(self.theta, chunk)
+            total += (jacobian.abs().pow(power) * weights.detach().unsqueeze(2)).sum((0, 1))
+        return total
+
+    # ---- state
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        arrays = {"theta": self.ops.numpy(self.theta), "ages": self.ages}
+        arrays |= {f"moment.{i}": self.ops.numpy(m) for i, m in enumerate(self.moments)}
+        arrays |= {f"buffer.{k}": self.ops.numpy(b) for k, b in self.network.named_buffers()}
+        return arrays, {"shapes": {name: list(s.shape) for name, s in self.segments.items()}}
+
+    def restore(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
+        shapes = {name: tuple(shape) for name, shape in manifest["shapes"].items()}
+        if [n for n in shapes if n not in HEAD] != [n for n in self.segments if n not in HEAD]:
+            raise LifelongError("the saved model has other layers than this one: use its own recipe")
+        self._lay_out(shapes)
+        self._hold(self.ops.tensor(arrays["theta"]).clone())
+        self.ages = arrays["ages"].copy()
+        self.moments = [self.ops.tensor(arrays[f"moment.{i}"]) for i in range(len(self.moments))]
+        for name, buffer in self.network.named_buffers():
+            buffer.copy_(self.ops.tensor(arrays[f"buffer.{name}"]))
+        self.activate(None)
+
+
+def _moments(optimizer: Optimizer) -> int:
+    """How many vectors the optimizer keeps."""
+    return 2 if isinstance(optimizer, Adam) else int(bool(getattr(optimizer, "momentum", 0)))

@@ -1,0 +1,112 @@
+"""One step's rows, and what a step leaves behind for the books."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .samples import Samples
+
+if TYPE_CHECKING:
+    from .method import Part
+
+
+class Batch:
+    """Rows of samples: the stream's own first, then those that parts add.
+
+    While rows are added everything is NumPy; the backend then turns the columns into tensors,
+    which are read as attributes (``batch.x``, ``batch.y``, ``batch.task``).
+    """
+
+    def __init__(self, samples: Samples, fresh: Samples | None = None) -> None:
+        self.samples = samples
+        """The stream's own rows, as NumPy columns."""
+        self.fresh = fresh
+        """Those of them that are met for the first time, so that a memory is offered each once."""
+        self.blocks: list[tuple[Part | None, Samples, float]] = [(None, samples, 1.0)]
+        self.extra: dict[str, np.ndarray] = {}
+        """Columns over all rows that an objective or a part drew for this step (noise)."""
+        self.tensors: dict[str, Any] = {}
+        self.seed = 0
+        """For layers that draw random numbers."""
+        self.weight: Any = None
+        """The rows' weights in the loss, which sum to 1; None: all alike."""
+
+    def add(self, samples: Samples, by: Part, weight: float | None = None) -> None:
+        """Add rows of ``by``.
+
+        The loss is the weighted mean over blocks of each block's mean loss. The stream's own block
+        weighs 1; this one weighs ``weight``, by default ``len(samples) / len(stream's rows)``, so
+        that every row counts the same. Weight 0: rows that only ``by``'s own loss looks at.
+        """
+        if len(samples):
+            share = len(samples) / len(self.samples) if weight is None else weight
+            self.blocks.append((by, samples, share))
+
+    def rows(self, by: Part | None) -> slice:
+        """The rows of ``by`` (of the stream itself: None); empty if it added none."""
+        start = 0
+        for part, samples, _ in self.blocks:
+            if part is by:
+                return slice(start, start + len(samples))
+            start += len(samples)
+        return slice(start, start)
+
+    def added(self, by: Part) -> Samples | None:
+        """The samples that ``by`` added, if any."""
+        return next((samples for part, samples, _ in self.blocks if part is by), None)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns that all blocks share, joined; their common dtype is the stream's."""
+        if len(self.blocks) == 1:
+            return self.samples.columns | self.extra
+        shared = [c for c in self.samples if all(c in s for _, s, _ in self.blocks)]
+        return {c: np.concatenate([s.columns[c] for _, s, _ in self.blocks]) for c in shared} | self.extra
+
+    def weights(self) -> np.ndarray | None:
+        """The rows' weights, ``float32 [rows]`` with sum 1, or None where all are equal."""
+        shares = [share / len(samples) for _, samples, share in self.blocks]
+        if max(shares) - min(shares) < 1e-12:
+            return None
+        total = sum(share for _, _, share in self.blocks)
+        return np.concatenate(
+            [np.full(len(s), w / total, np.float32) for (_, s, _), w in zip(self.blocks, shares, strict=True)]
+        )
+
+    def __len__(self) -> int:
+        return sum(len(samples) for _, samples, _ in self.blocks)
+
+    def __contains__(self, column: str) -> bool:
+        return column in self.tensors
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["tensors"][name]
+        except KeyError:
+            raise AttributeError(f"this batch has no column {name!r}") from None
+
+
+class Outputs:
+    """What a model returns: named tensors whose first axis is rows; ``out[rows]`` slices them all."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+    def __getitem__(self, rows: slice) -> Outputs:
+        return Outputs(**{name: field[rows] for name, field in self.__dict__.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step did, for ``observe``."""
+
+    batch: Batch
+    out: Outputs
+    g: Any
+    """The gradient of the loss, before any part edited it."""
+    applied: Any
+    """The gradient handed to the optimizer."""
+    d: Any
+    """The change of theta."""

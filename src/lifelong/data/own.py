@@ -1,0 +1,256 @@
+"""Your own data: arrays in memory and in ``.npz`` files."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from ..errors import LifelongError, unknown
+from ..samples import Dataset, Samples
+
+
+@dataclass(frozen=True)
+class Table:
+    """What was read, before labels become numbers: n rows."""
+
+    x: np.ndarray
+    """Inputs, ``float32 [n, features]`` from a file; from arrays ``[n, ...]``, or ``uint8``."""
+    labels: list[str] | None
+    """The name of each row's class; None where the file has no target column."""
+    task: list[Any] | None
+    """The task of each row: strings, or the integers given to :func:`arrays`."""
+    id: np.ndarray
+    """``int64 [n]``, unique."""
+    columns: tuple[str, ...] = ()
+    """The names of the features, in the order of ``x``; none for arrays."""
+
+
+def arrays(
+    x: Any,
+    y: Any,
+    x_test: Any = None,
+    y_test: Any = None,
+    *,
+    task: Any = None,
+    task_test: Any = None,
+    name: str = "arrays",
+    classes: Sequence[object] | None = None,
+    test: float = 0.2,
+    seed: int = 0,
+) -> Dataset:
+    """A data set of arrays.
+
+    ``x`` is ``[n, ...]``: ``uint8`` means pixels and stays, other numbers become ``float32``. ``y``
+    holds n labels of any kind; the classes are ``classes``, or the names in ``y``, sorted (whole
+    numbers by value). ``task`` (n strings or integers) becomes the column ``task``, for
+    :meth:`Dataset.by`. Without ``x_test`` and ``y_test``, the share ``test`` of each class (and
+    task) is held out, drawn from ``seed``: at least one sample of two or more. ``id`` is the row,
+    counting through ``x`` and then ``x_test``.
+
+        >>> data = arrays(np.eye(4), ["cat", "dog", "cat", "dog"])
+        >>> data.classes, len(data.train), len(data.test)
+        (('cat', 'dog'), 2, 2)
+
+    Raises :class:`LifelongError` where lengths or shapes differ, a value is missing or not a
+    number, or a label is none of the classes.
+    """
+    if (x_test is None) != (y_test is None):
+        raise LifelongError("x_test and y_test belong together: give both or neither")
+    if task_test is not None and (task is None or x_test is None):
+        raise LifelongError("task_test needs task, x_test and y_test")
+    train = _rows(x, y, task, "", 0)
+    held = None if x_test is None else _rows(x_test, y_test, task_test, "_test", len(train.x))
+    return assemble(name, train, held, classes=classes, share=test, seed=seed)
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz`` file. Raises :class:`LifelongError` where it cannot be read."""
+    try:
+        with zipfile.ZipFile(path):  # np.load would take other files for pickles
+            pass
+        with np.load(path, allow_pickle=False) as file:
+            found = {key: file[key] for key in file.files}
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise LifelongError(f"cannot read {path}: {first_line(error)}") from None
+        raise LifelongError(
+            f"{path} holds an object array, which is not read for safety: "
+            "save numbers and strings, as in y.astype(str)"
+        ) from None
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise LifelongError(f"cannot read {path} as .npz: {first_line(error)}") from None
+    if "x" not in found:
+        raise LifelongError(f"{path} has no array x: save the inputs under that name")
+    return found
+
+
+def npz(path: Path) -> Dataset:
+    """The data set of an ``.npz`` file: x, y and perhaps x_test, y_test, task, task_test."""
+    found = read_npz(path)
+    names = ("x", "y", "x_test", "y_test", "task", "task_test")
+    for key in found:
+        if key not in names:
+            raise unknown("array", key, names)
+    if "y" not in found:
+        raise LifelongError(f"{path} has no array y: save the labels under that name")
+    return arrays(**found, name=path.stem)  # type: ignore[arg-type]
+
+
+def assemble(
+    name: str,
+    train: Table,
+    test: Table | None,
+    *,
+    classes: Sequence[object] | None = None,
+    column: str = "task",
+    share: float = 0.2,
+    seed: int = 0,
+) -> Dataset:
+    """The data set of labelled rows, whose tasks go to ``column``; see :func:`arrays`."""
+    if classes is None:
+        known = _sorted(set(train.labels or ()))
+    else:
+        known = tuple(c for c in label_names(classes) if c is not None)
+        if len(set(known)) < len(classes):
+            raise LifelongError("classes holds a missing or repeated name: name each class once")
+    if test is not None:
+        if train.x.shape[1:] != test.x.shape[1:]:
+            shapes = f"{list(train.x.shape[1:])} and {list(test.x.shape[1:])}"
+            raise LifelongError(f"training and test inputs differ in shape: {shapes}")
+        if train.x.dtype != test.x.dtype:
+            kinds = f"{train.x.dtype} and {test.x.dtype}"
+            raise LifelongError(f"training and test inputs differ in kind: {kinds}")
+        if (train.task is None) != (test.task is None):
+            raise LifelongError(
+                "the training and the test set must both tell tasks: give task_test with task, "
+                "and a folder with the same file names to test a folder"
+            )
+        parts = _samples(train, known, column, "training"), _samples(test, known, column, "test")
+    else:
+        if not 0 < share < 1:
+            raise LifelongError(f"test={share}: give the share to hold out, between 0 and 1")
+        if seed < 0:
+            raise LifelongError(f"seed={seed}: give a whole number from 0")
+        rows = _samples(train, known, column, "training")
+        groups = rows.y
+        if train.task is not None:
+            groups = groups + len(known) * np.unique(rows.columns[column], return_inverse=True)[1]
+        held = _hold_out(groups, share, seed)
+        if not held.any():
+            raise LifelongError(f"{name!r} has too few samples to hold some out: give a test set")
+        parts = rows.take(~held), rows.take(held)
+    if train.task is not None:
+        tasks, tested = (set(part.columns[column].tolist()) for part in parts)
+        for task in sorted(tasks ^ tested, key=str):
+            where = "test" if task in tasks else "training"
+            how = "give it some" if test is not None else "give two of a class, or a test set"
+            raise LifelongError(f"task {task!r} has no samples in the {where} set: {how}")
+    return Dataset(name, *parts, known)
+
+
+def label_names(values: Iterable[Any]) -> list[str | None]:
+    """Labels of any kind as strings: 3.0 is "3"; None where one is missing (None, NaN, "")."""
+    return [_name(value) for value in values]
+
+
+def numbers(x: Any, name: str) -> np.ndarray:
+    """``x`` as ``uint8`` or ``float32 [n, ...]``; errors call it ``name``."""
+    try:
+        x = np.asarray(x)
+    except ValueError:
+        raise LifelongError(f"{name} is ragged: give all samples the same shape") from None
+    if x.dtype.kind not in "fiub":
+        raise LifelongError(f"{name} holds {x.dtype}, not numbers: convert it first")
+    if x.ndim < 2 or 0 in x.shape:
+        raise LifelongError(f"{name} has shape {list(x.shape)}: give [n, ...], at least [1, 1]")
+    if x.dtype != np.uint8:
+        with np.errstate(over="ignore"):
+            x = x.astype(np.float32, copy=False)
+        bad = ~np.isfinite(x).reshape(len(x), -1).all(1)
+        if bad.any():
+            raise LifelongError(f"{name}[{bad.argmax()}] holds NaN or infinity: fill or drop it")
+    return x
+
+
+def first_line(error: Exception) -> str:
+    """An error of another library, fit for a message of one line."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def _rows(x: Any, y: Any, task: Any, suffix: str, first_id: int) -> Table:
+    """Arrays as a table; ``suffix`` tells the test set's in errors."""
+    x = numbers(x, f"x{suffix}")
+    labels = _names(_values(y, len(x), f"y{suffix}"), f"y{suffix}")
+    tasks: list[Any] | None = None
+    if task is not None:
+        tasks = _values(task, len(x), f"task{suffix}")
+        if not all(type(value) is int for value in tasks):
+            tasks = _names(tasks, f"task{suffix}")
+    return Table(x, labels, tasks, np.arange(first_id, first_id + len(x)))
+
+
+def _values(values: Any, n: int, name: str) -> list[Any]:
+    """One plain Python value a sample."""
+    values = values.tolist() if hasattr(values, "tolist") else values
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise LifelongError(f"{name} is {values!r}: give one value a sample")
+    values = [v.item() if isinstance(v, np.generic) else v for v in values]
+    if len(values) != n:
+        raise LifelongError(f"{name} has {len(values)} values for {n} samples: give one a sample")
+    if any(isinstance(v, list | tuple | dict | set | np.ndarray) for v in values):
+        raise LifelongError(f"{name} holds more than one value a sample: give one, as in [0, 2, 1]")
+    return values
+
+
+def _names(values: list[Any], name: str) -> list[str]:
+    names = label_names(values)
+    if None in names:
+        raise LifelongError(f"{name}[{names.index(None)}] is missing: fill or drop it")
+    return cast(list[str], names)
+
+
+def _name(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        value = value.decode(errors="backslashreplace")
+    if value is None or value == "" or value != value:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
+
+
+def _sorted(names: set[str]) -> tuple[str, ...]:
+    """Whole numbers by value, anything else as text."""
+    try:
+        return tuple(sorted(names, key=lambda name: (int(name), name)))
+    except ValueError:
+        return tuple(sorted(names))
+
+
+def _samples(table: Table, classes: tuple[str, ...], column: str, part: str) -> Samples:
+    """Labelled rows, the labels as indices into ``classes``."""
+    index = {name: i for i, name in enumerate(classes)}
+    labels = table.labels or []
+    for label in labels:
+        if label not in index:
+            known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+            raise LifelongError(f"label {label!r} of the {part} set is none of the classes {known}")
+    y = np.array([index[label] for label in labels], np.int64)
+    tasks = {} if table.task is None else {column: np.array(table.task)}
+    return Samples(x=table.x, y=y, id=table.id, **tasks)
+
+
+def _hold_out(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """A mask of ``share`` of each group: at least one of two or more, never all."""
+    rng, mask = np.random.default_rng(seed), np.zeros(len(groups), bool)
+    order = np.argsort(groups, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        count = min(max(round(share * len(rows)), 1), len(rows) - 1)
+        mask[rng.permutation(rows)[:count]] = True
+    return mask

@@ -1,0 +1,110 @@
+"""Evaluation: confusion matrices, counted on the device and read once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .batch import Outputs
+from .samples import Samples
+
+if TYPE_CHECKING:
+    from .learner import Learner
+    from .stream import Task
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one evaluation counted.
+
+    ``aware[j, a, b]`` counts the test samples of task j with class a that were given class b when
+    only the task's own classes were allowed; ``agnostic`` when all admitted classes were. ``None``
+    where that was not measured. ``totals[j]`` counts task j's test samples, those of classes that
+    the learner does not know yet included; ``measured[j]`` says whether task j could be tried.
+    """
+
+    aware: np.ndarray | None
+    agnostic: np.ndarray | None
+    totals: np.ndarray
+    measured: np.ndarray
+
+    def accuracy(self, aware: bool) -> list[float | None]:
+        """Of every task: correct / all; None where not measured."""
+        counts = self.aware if aware else self.agnostic
+        if counts is None:
+            return [None] * len(self.totals)
+        correct = np.trace(counts, axis1=1, axis2=2)
+        return [
+            float(c / n) if ok else None
+            for c, n, ok in zip(correct, self.totals, self.measured, strict=True)
+        ]
+
+
+def evaluate(learner: Learner, tests: Sequence[Task]) -> Evaluation | None:
+    """Evaluate on every task's test set; None while the learner is not ready.
+
+    A task whose head does not exist yet is not measured. Nothing of the learner changes.
+    """
+    if not learner.ready:
+        return None
+    ops, width = learner.ops, learner.width
+    told = learner.scenario == "task"
+    readout = learner.method.owner("readout")
+    blind = not (told and readout is not None and "task ids" in readout.needs)
+    kinds = ("aware", "agnostic") if blind else ("aware",)
+    zero = ops.full((width, width), 0, "int64")
+    counts = {kind: [zero] * len(tests) for kind in kinds}
+    totals = np.array([len(task.test) for task in tests])
+    measured = np.ones(len(tests), bool)
+    for j, task in enumerate(tests):
+        if learner.output == "task" and task.id not in learner.heads:
+            measured[j] = False
+            continue
+        samples = learner.encode(task.test, task.classes)
+        known = samples.take(samples.y >= 0)
+        masks = {
+            "aware": learner.indicator(np.unique(known.y)),
+            "agnostic": learner.indicator(_admitted(learner)),
+        }
+        for batch in learner.batches(known if told else without_task(known)):
+            scores = learner.scores(batch)
+            for kind in kinds:
+                given = ops.argmax(ops.where(masks[kind], scores, -np.inf))
+                counts[kind][j] = counts[kind][j] + ops.count_pairs(batch.y, given, width)
+    read = {kind: ops.numpy(ops.stack(tensors)) for kind, tensors in counts.items()}
+    return Evaluation(read.get("aware"), read.get("agnostic"), totals, measured)
+
+
+def _admitted(learner: Learner) -> list[int]:
+    """The classes among which a learner that is told no task decides."""
+    return list(range(len(learner.classes))) if learner.output == "all" else learner.seen
+
+
+def without_task(samples: Samples) -> Samples:
+    """The samples without the task column, which only training may see."""
+    return samples.drop("task") if "task" in samples else samples
+
+
+def plasticity(learner: Learner, samples: Samples) -> dict[str, float]:
+    """How able the network still is to learn, on up to 1,000 samples; {} without features.
+
+    ``dead_units``: share of the features that are 0 for every sample (Dohare et al., "Loss of
+    plasticity in deep continual learning", 2024); ``effective_rank``: exp of the entropy of the
+    features' normalized singular values (Roy & Vetterli, 2007); ``weight_norm``: ||theta||.
+    """
+    out = learner.outputs(without_task(samples.take(slice(1000)))) if learner.ready else Outputs()
+    if "features" not in vars(out):
+        return {}
+    features = learner.ops.numpy(out.features).astype(float)
+    values = np.linalg.svd(features, compute_uv=False)
+    p = values / max(values.sum(), 1e-300)
+    p = p[p > 0]
+    theta = learner.ops.numpy(learner.theta).astype(float)
+    return {
+        "dead_units": float((features == 0).all(0).mean()),
+        "effective_rank": float(np.exp(-(p * np.log(p)).sum())),
+        "weight_norm": float(np.linalg.norm(theta)),
+    }

@@ -1,0 +1,466 @@
+"""The learner: model + method + objective + backend, with its whole state, and the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from . import objectives
+from .backends import base as backends
+from .batch import Batch, Outputs, Step
+from .errors import LifelongError, unknown
+from .method import THETA, Method, Part
+from .optimize import Adam, Optimizer, optimizer as make_optimizer
+from .samples import Samples
+from .stream import Task
+
+OUTPUT_SPACES = {"task": "task", "domain": "all", "class": "seen", "free": "all"}
+"""The default output space of each scenario."""
+CHUNK = 500
+"""Rows at a time where nothing is trained."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training within a task."""
+
+    name: str = "train"
+    steps: int = 0
+    last: bool = False
+    """Whether the task ends with it."""
+
+
+@dataclass
+class Position:
+    """Where training stands: everything before it is done."""
+
+    task: int = 0
+    phase: int = 0
+    step: int = 0
+    learning: bool = False
+    """Whether the task has begun."""
+
+
+class Learner:
+    """A model that keeps learning.
+
+    Args:
+        model: a recipe (``ll.models.mlp(400, 400)``) or a framework's own module that ends in
+            class scores (its outputs are then fixed in number).
+        method: a part (``ll.ER(500)``), a composition (``ll.ER(500) + ll.EWC(1e5)``) or a name.
+        objective: what the outputs mean.
+        optimizer: a recipe (``ll.SGD(0.1)``) or a name.
+        batch: rows of the stream a step.
+        epochs, steps: passes over a task's samples, or a number of steps; at most one of them.
+        seed: of initial weights, order of samples, memories and every other draw.
+        device: ``cpu``, ``cuda``, ``cuda:1`` ...
+        precision: ``float32``, ``float64`` or ``bf16`` (autocast).
+        output: the classes among which the learner decides: ``all`` of the stream, those ``seen``
+            so far, those of the ``task``. Default: by scenario, ``seen`` under ``class``.
+
+    Raises:
+        LifelongError: for arguments that make no sense, in one line.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        method: str | Part | Method = "naive",
+        objective: str = "classification",
+        *,
+        optimizer: str | Optimizer = "adam",
+        batch: int = 128,
+        epochs: int | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        precision: str = "float32",
+        output: str | None = None,
+        backend: str = "torch",
+    ) -> None:
+        from .methods import method as make_method
+
+        if epochs is not None and steps is not None:
+            raise LifelongError("give epochs or steps, not both")
+        for name, value in (("batch", batch), ("epochs", epochs), ("steps", steps)):
+            if value is not None and value < 1:
+                raise LifelongError(f"{name}={value}: give at least 1")
+        if output not in (None, *OUTPUT_SPACES.values()):
+            raise unknown("output space", output, set(OUTPUT_SPACES.values()))
+        self.model = model
+        self.method = make_method(method)
+        self.objective = objectives.make(objective)
+        self.optimizer = make_optimizer(optimizer)
+        self.batch, self.epochs, self.max_steps = batch, epochs, steps
+        self.seed, self.device, self.precision, self.output = seed, device, precision, output
+        self.backend = backends.make(
+            backend, optimizer=self.optimizer, device=device, precision=precision
+        )
+        self.ops = self.backend.ops
+        self.rng = np.random.default_rng([seed, 0])
+        self.rate = self.optimizer.lr
+        self.position = Position()
+        self.scenario: str | None = None
+        self.inputs: np.ndarray | None = None
+        """One sample's inputs ``[1, ...]``: their shape and type, once learning has started."""
+        self.classes: list[str] = []
+        """The names of the classes; the column of a score is the index in here."""
+        self.seen: list[int] = []
+        """Columns of the classes trained on so far, those of the current task included."""
+        self.old: list[int] = []
+        """Columns of the classes trained on before the current task."""
+        self.heads: dict[int, list[int]] = {}
+        """Task id -> columns of its classes, where the scenario tells the id in training."""
+        self.initial_parameters = 0
+        self.columns: list[int] = []
+        """Columns that the output space admits in the current task."""
+        self._task: Task | None = None
+        self._masks: dict[str, Any] = {}
+        self._order: tuple[tuple[int, int, int], np.ndarray] | None = None
+
+    # ---- the loop
+    def learn(self, task: Task) -> None:
+        """Learn one task."""
+        for _ in self.steps(task):
+            pass
+
+    def steps(self, task: Task) -> Iterator[Position]:
+        """Learn one task, yielding after every step; where it was stopped, it goes on."""
+        task = self._enter(task)
+        self._samples = samples = self._data(task)
+        position = self.position
+        for phase in self._phases(task, samples)[position.phase :]:
+            while position.step < phase.steps:
+                self.rate = self._rate(task, phase)
+                self.step(self._draw(task, samples))
+                position.step += 1
+                yield position
+            for end in self._hooks["end"]:
+                end(self, task, phase)
+            position.phase, position.step = position.phase + 1, 0
+        self.position = Position(position.task + 1)
+
+    def step(self, batch: Batch) -> None:
+        """One step: rows and draws, then the update, then the books."""
+        for add in self._hooks["batch"]:
+            add(self, batch)
+        self.objective.draw(self, batch)
+        if self.backend.random:
+            batch.seed = int(self.rng.integers(2**63))
+        self.backend.batch(batch)
+        step = self.update(batch)
+        for observe in self._hooks["observe"]:
+            observe(self, step)
+
+    def update(self, batch: Batch) -> Step:
+        """batch -> loss -> gradient -> update: what a backend may compile."""
+        args = self.model_args(batch)
+        out, g = self.backend.gradient(batch, args, lambda out: self.loss(batch, out))
+        applied = g
+        for edit in self._hooks["gradient"]:
+            applied = edit(self, batch, applied)
+        d = self.backend.propose(applied, self.rate)
+        for edit in self._hooks["step"]:
+            d = edit(self, d)
+        self.backend.move(d)
+        return Step(batch, out, g, applied, d)
+
+    def loss(self, batch: Batch, out: Outputs) -> Any:
+        """The weighted mean of the rows' losses, plus the parts' own terms; a scalar."""
+        criterion = self.method.owner("criterion")
+        losses = (criterion.criterion if criterion else self.objective.losses)(self, batch, out)
+        total = self.ops.mean(losses if batch.weight is None else losses * batch.weight * len(batch))
+        for term in self._hooks["loss"]:
+            total = total + term(self, batch, out)
+        return total
+
+    # ---- what the loop needs
+    def _enter(self, task: Task) -> Task:
+        """Begin the task, unless a stopped run is in the middle of it; labels become columns."""
+        if self.inputs is None:
+            self.start(task.train, task.scenario)
+        elif task.train.x.shape[1:] != self.inputs.shape[1:]:
+            raise LifelongError(
+                f"inputs of shape {task.train.x.shape[1:]}: this learner takes {self.inputs.shape[1:]}"
+            )
+        begins = not self.position.learning
+        if begins:
+            self._admit_classes(task)
+        task = replace(task, train=self.encode(task.train, task.classes))
+        if begins:
+            self.position.learning = True
+            if self.optimizer.reset and self.position.task:
+                self.backend.reset_optimizer()
+            for begin in self._hooks["begin"]:
+                begin(self, task)
+        self._activate(task)
+        return task
+
+    def start(self, samples: Samples, scenario: str) -> None:
+        """Build the network for inputs like these and let the parts declare their state."""
+        if not self.method.supports(scenario):
+            able = [s for s in OUTPUT_SPACES if self.method.supports(s)]
+            raise LifelongError(
+                f"{self.method.name} does not work in the {scenario!r} scenario: "
+                f"choose {' or '.join(able) or 'another method'}"
+            )
+        self.scenario = scenario
+        self.output = self.output or OUTPUT_SPACES[scenario]
+        if self.output == "task" and scenario != "task":
+            raise LifelongError(f"output space 'task' needs task ids, which {scenario!r} hides")
+        self._build(samples.x[:1])
+
+    def _build(self, inputs: np.ndarray) -> None:
+        self.inputs = inputs
+        generator = np.random.default_rng([self.seed, 1])
+        self.backend.build(self.model, self.objective.head, inputs, generator)
+        for part in self.method:
+            part.bind(self)
+        self.initial_parameters = self.parameters
+
+    def _admit_classes(self, task: Task) -> None:
+        """Give the classes that arrive their columns, and the head its rows."""
+        if not self.objective.head:
+            return
+        arriving = [task.classes[label] for label in task.labels]
+        known = set(self.classes)
+        names = task.classes if self.output == "all" else arriving
+        self.grow([name for name in names if name not in known])
+        columns = [self.classes.index(name) for name in arriving]
+        self.old = list(self.seen)
+        self.seen += [c for c in columns if c not in self.seen]
+        if "task" in task.train:
+            self.heads[task.id] = columns
+
+    def grow(self, names: Sequence[str]) -> None:
+        """Add classes: theta, the optimizer's state and all declared state grow together."""
+        self.classes += names
+        fixed = self.backend.outputs
+        if fixed is not None and len(self.classes) > fixed:
+            raise LifelongError(f"the model ends in {fixed} scores, for {len(self.classes)} classes")
+        if not names or fixed is not None:
+            return
+        generator = np.random.default_rng([self.seed, 2, len(self.classes)])
+        remap = self.backend.grow(len(self.classes), generator)
+        for part in self.method:
+            for state in part.states.values():
+                state.grow(remap)
+        if len(self.classes) == len(names):
+            self.initial_parameters = self.parameters
+
+    def encode(self, samples: Samples, names: Sequence[str]) -> Samples:
+        """The samples with ``y`` as columns of this learner; -1 for a class that it does not know."""
+        if not self.objective.head:
+            return samples
+        column = {name: i for i, name in enumerate(self.classes)}
+        table = np.array([column.get(name, -1) for name in names], np.int64)
+        return samples.replace(y=table[samples.y])
+
+    def _data(self, task: Task) -> Samples:
+        owner = self.method.owner("data")
+        return owner.data(self, task.train) if owner else task.train
+
+    def _phases(self, task: Task, samples: Samples) -> list[Phase]:
+        steps = self.max_steps
+        if task.ordered and (self.epochs or 1) > 1:
+            raise LifelongError("the 'free' scenario is one pass: leave epochs out")
+        if steps is None or task.ordered:
+            steps = (self.epochs or 1) * -(-len(samples) // self.batch)
+        phases = [Phase("train", steps)]
+        for hook in self._hooks["phases"]:
+            phases = hook(self, task, phases)
+        return [*phases[:-1], replace(phases[-1], last=True)]
+
+    def _rate(self, task: Task, phase: Phase) -> float:
+        index, length = task.place
+        schedule, step = self.optimizer.schedule, self.position.step
+        if schedule.per == "task":
+            return self.optimizer.lr * schedule.factor(step, phase.steps)
+        return self.optimizer.lr * schedule.factor(index * phase.steps + step, length * phase.steps)
+
+    def _draw(self, task: Task, samples: Samples) -> Batch:
+        """The next rows: every pass is a permutation of its own (``free``: the stream's order)."""
+        passes, index = divmod(self.position.step, -(-len(samples) // self.batch))
+        rows = samples.take(self._pass(passes)[index * self.batch : (index + 1) * self.batch])
+        fresh = None
+        if self.position.phase == passes == 0:  # each sample of the stream is met for the first time
+            fresh = rows if samples is task.train else rows.take(np.isin(rows.id, task.train.id))
+        return Batch(rows, fresh)
+
+    def _pass(self, number: int) -> np.ndarray:
+        """The order of the samples in this pass over them."""
+        key = (self.position.task, self.position.phase, number)
+        if self._order is None or self._order[0] != key:
+            order = np.arange(len(self._samples))
+            if self._task is not None and not self._task.ordered:
+                order = np.random.default_rng([self.seed, 3, *key]).permutation(order)
+            self._order = (key, order)
+        return self._order[1]
+
+    def _activate(self, task: Task) -> None:
+        """Only the heads that rows of this task (or replayed ones) reach may move."""
+        rows = None
+        if self.output == "task" and not any(part.revisits for part in self.method):
+            rows = np.array(self.heads[task.id])
+        self.backend.activate(rows)
+        self.columns = {
+            "task": lambda: self.heads[task.id],
+            "seen": lambda: self.seen,
+            "all": lambda: list(range(len(self.classes))),
+        }[self.output]()  # type: ignore[index]
+        self._task, self._masks = task, {}
+
+    @cached_property
+    def _hooks(self) -> dict[str, list[Callable[..., Any]]]:
+        names = "begin phases batch model_args loss gradient step observe end".split()
+        return {name: self.method.hooks(name) for name in names}
+
+    # ---- what a method is offered
+    @property
+    def layout(self) -> dict[str, backends.Segment]:
+        """Parameter name -> where it lies in theta."""
+        return self.backend.segments
+
+    @property
+    def width(self) -> int:
+        """How many scores the network gives each row."""
+        return self.backend.outputs or len(self.classes)
+
+    def indicator(self, columns: Any) -> Any:
+        """A tensor ``bool [classes]``, True at these columns."""
+        mask = np.zeros(self.width, bool)
+        mask[columns] = True
+        return self.ops.tensor(mask)
+
+    def assign(self, theta: Any) -> None:
+        """Set all parameters at once (pruning does), between steps."""
+        self.backend.move(theta - self.theta)
+
+    @property
+    def met(self) -> Samples | None:
+        """The current task's samples met so far; None between tasks."""
+        if self._task is None or not self.position.learning:
+            return None
+        step, train = self.position.step, self._task.train
+        if self.position.phase or step * self.batch >= len(self._samples):
+            return train
+        met = self._samples.take(self._pass(0)[: step * self.batch])
+        return met if self._samples is train else met.take(np.isin(met.id, train.id))
+    @property
+    def theta(self) -> Any:
+        """All parameters, one vector."""
+        return self.backend.theta
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters there are."""
+        return sum(segment.size for segment in self.backend.segments.values())
+
+    def snapshot(self) -> Any:
+        """A copy of theta."""
+        return self.backend.vector(THETA)
+
+    def model_args(self, batch: Batch) -> dict[str, Any]:
+        """The extra arguments of the model's call, from the objective and the parts."""
+        args = self.objective.model_args(self, batch)
+        for hook in self._hooks["model_args"]:
+            args |= hook(self, batch)
+        return args
+
+    def admitted(self, batch: Batch, out: Outputs) -> Any:
+        """The class scores, with those outside the output space at -1e9."""
+        mask = self.mask(batch)
+        return out.scores if mask is None else self.ops.where(mask, out.scores, -1e9)
+
+    def mask(self, batch: Batch) -> Any:
+        """Which classes each row may be given: ``[classes]``, ``[rows, classes]``, or None: all."""
+        if self.output == "task":
+            if "heads" not in self._masks:
+                heads = [self.heads.get(t, []) for t in range(max(self.heads) + 1)]
+                self._masks["heads"] = self.ops.stack([self.indicator(head) for head in heads])
+            return self._masks["heads"][batch.task]
+        columns = self.seen if self.output == "seen" else range(len(self.classes))
+        if len(columns) == self.width:
+            return None
+        if "columns" not in self._masks:
+            self._masks["columns"] = self.indicator(list(columns))
+        return self._masks["columns"]
+
+    def outputs(self, samples: Samples | Batch, at: Any = None, **args: Any) -> Outputs:
+        """The network's outputs in evaluation mode, without gradient, with parameters ``at``."""
+        if isinstance(samples, Batch):
+            return self.backend.forward(samples, self.model_args(samples) | args, at)
+        parts = [self.outputs(batch, at, **args) for batch in self.batches(samples)]
+        return Outputs(**{k: self.ops.concat([vars(p)[k] for p in parts]) for k in vars(parts[0])})
+
+    def features(self, samples: Samples, at: Any = None) -> Any:
+        """The features below the head, ``[rows, features]``."""
+        return self.outputs(samples, at).features
+
+    def moment(self, samples: Samples, f: Callable[..., Any], power: int) -> Any:
+        """Per-sample moments, a float64 vector over theta: mean over samples of sum w |dv/dtheta|^power.
+
+        ``f(out, batch)`` returns terms (w, v), each ``[rows]``. In evaluation mode; for dense layers
+        layer by layer, elsewhere sample by sample.
+        """
+        return self.backend.moment(self.batches(samples), self.model_args, f, power) / len(samples)
+
+    def batches(self, samples: Samples) -> Iterator[Batch]:
+        """The samples in chunks, as tensors."""
+        for start in range(0, len(samples), CHUNK):
+            batch = Batch(samples.take(slice(start, start + CHUNK)))
+            self.backend.batch(batch)
+            yield batch
+
+    def nested(self, recipe: Any, objective: str) -> Learner:
+        """A learner of its own, for inputs like this one's, with the same optimizer and device."""
+        inner = Learner(
+            recipe, objective=objective, optimizer=self.optimizer, batch=self.batch,
+            seed=self.seed + 1, device=self.device, precision=self.precision,
+            backend=self.backend.name,
+        )  # fmt: skip
+        assert self.inputs is not None
+        inner._build(self.inputs)
+        return inner
+
+    # ---- prediction
+    @property
+    def ready(self) -> bool:
+        """Whether the learner can predict: it has learned something, and its parts agree."""
+        return bool(self.seen) and all(part.ready(self) for part in self.method)
+
+    def scores(self, batch: Batch) -> Any:
+        """Class scores ``[rows, classes]``: the network's, or those of the read-out's owner."""
+        owner = self.method.owner("readout")
+        return owner.predict(self, batch) if owner else self.outputs(batch).scores
+
+    def predict(self, x: Any, task: int | None = None) -> np.ndarray:
+        """The name of the class of every row of ``x``.
+
+        Args:
+            x: inputs ``[n, ...]``, shaped as those it learned from.
+            task: the task's id; needed in the ``task`` scenario and only there.
+        """
+        if self.inputs is None or not self.ready:
+            raise LifelongError("this learner has learned nothing yet: call learn first")
+        x = np.ascontiguousarray(x)
+        if x.shape[1:] != self.inputs.shape[1:]:
+            raise LifelongError(f"inputs {x.shape[1:]}: this learner takes {self.inputs.shape[1:]}")
+        if (task is None) == (self.scenario == "task"):
+            told = "needs the task's id: predict(x, task=0)" if task is None else "is told no task id"
+            raise LifelongError(f"a learner in the {self.scenario!r} scenario {told}")
+        if task is not None and task not in self.heads:
+            raise unknown("task", task, map(str, self.heads))
+        samples = Samples(x=x)
+        if task is not None:
+            samples = samples.replace(task=np.full(len(x), task))
+        chosen = [self._decide(batch) for batch in self.batches(samples)]
+        return np.array(self.classes)[np.concatenate(chosen)]
+
+    def _decide(self, batch: Batch) -> np.ndarray:
+        scores = self.scores(batch)
+        return self.ops.numpy(self.ops.argmax(self.admitted(batch, Outputs(scores=scores))))

@@ -1,0 +1,173 @@
+"""Memories: stored samples = storage x admission policy x retrieval (uniform, without repeats)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .errors import LifelongError, unknown
+from .samples import Samples
+
+Quota = Callable[[np.ndarray, np.ndarray], np.ndarray]
+ADMISSIONS = ("reservoir", "balanced", "ring")
+
+
+class Memory:
+    """At most ``capacity`` samples, chosen by ``admission``.
+
+    Every offered sample is given a key, and of every group the samples with the smallest keys stay.
+    A full memory is shared equally by the groups, what a small group leaves going to the others.
+
+    ========== =========== ======== ==================================================================
+    admission  group       key      what stays
+    ========== =========== ======== ==================================================================
+    reservoir  all         random   a uniform sample of the stream so far (Vitter, 1985)
+    balanced   the class   random   a uniform sample of each class (CBRS: Chrysakis & Moens, ICML 2020)
+    ring       the class   arrival  the latest of each class (Chaudhry et al., "Tiny memories", 2019)
+    ========== =========== ======== ==================================================================
+
+    Args:
+        capacity: samples (``500``), samples of each class (``"100/class"``), bytes (``"2MB"``,
+            counting every stored column), or None for no bound.
+        admission: one of the above.
+
+    Raises:
+        LifelongError: for a capacity below one sample or an unknown admission policy.
+    """
+
+    def __init__(self, capacity: int | str | None, admission: str = "reservoir") -> None:
+        if admission not in ADMISSIONS:
+            raise unknown("admission policy", admission, ADMISSIONS)
+        self.admission = admission
+        self.limit = parse_capacity(capacity)
+        self.samples: Samples | None = None
+        self.keys = np.empty(0)
+        """The key of every stored sample."""
+        self.offered = 0
+        """How many samples were offered so far."""
+
+    def __len__(self) -> int:
+        return 0 if self.samples is None else len(self.samples)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the stored samples."""
+        return 0 if self.samples is None else self.samples.nbytes
+
+    def capacity(self, samples: Samples) -> int | None:
+        """The bound in samples, for samples such as these (in samples of a class, if so given)."""
+        if self.limit is None:
+            return None
+        count, unit = self.limit
+        if unit != "bytes":
+            return count
+        size = samples.nbytes // max(1, len(samples))
+        if size > count:
+            raise LifelongError(f"a memory of {count} bytes holds no sample of {size} bytes")
+        return count // size
+
+    def offer(self, samples: Samples, rng: np.random.Generator) -> None:
+        """Offer samples of the stream, each once; the policy decides which stay."""
+        capacity = self.capacity(samples)
+        arrival = np.arange(self.offered, self.offered + len(samples))
+        keys = -arrival.astype(float) if self.admission == "ring" else rng.random(len(samples))
+        self.offered += len(samples)
+        keys = np.concatenate([self.keys, keys])
+        labels = np.concatenate([self.samples.y, samples.y]) if self.samples else samples.y
+        if capacity is None:
+            stay = np.ones(len(keys), bool)
+        elif self.limit[1] == "a class":  # type: ignore[index]
+            stay = _smallest(keys, labels, lambda sizes, ties: np.minimum(sizes, capacity))
+        elif self.admission == "reservoir":
+            stay = _smallest(keys, np.zeros_like(labels), lambda sizes, ties: np.array([capacity]))
+        else:
+            stay = _smallest(keys, labels, lambda sizes, ties: _equal_shares(sizes, capacity, ties))
+        self._write(samples, keys, stay)
+
+    def _write(self, samples: Samples, keys: np.ndarray, stay: np.ndarray) -> None:
+        """Keep what stays; what comes in takes the place of what goes, the rest is appended."""
+        held = len(self)
+        free = np.flatnonzero(~stay[:held])
+        new = np.flatnonzero(stay[held:])
+        if self.samples is None or len(new) < len(free):
+            kept = [] if self.samples is None else [self.samples.take(stay[:held])]
+            self.samples = Samples.concat([*kept, samples.take(new)])
+            self.keys = np.concatenate([self.keys[stay[:held]], keys[held:][new]])
+            return
+        replacing, more = new[: len(free)], new[len(free) :]
+        for name, array in self.samples.columns.items():
+            array[free] = samples.columns[name][replacing]
+        self.keys[free] = keys[held:][replacing]
+        if len(more):
+            self.samples = Samples.concat([self.samples, samples.take(more)])
+            self.keys = np.concatenate([self.keys, keys[held:][more]])
+
+    def fill(self, samples: Samples | None) -> None:
+        """Replace what is stored (herding chooses for itself); the bound still holds."""
+        if samples is not None:
+            capacity = self.capacity(samples)
+            if capacity is not None and len(samples) > capacity:
+                raise LifelongError(f"{len(samples)} samples for a memory of {capacity}")
+        self.samples = samples
+        self.keys = np.zeros(len(self))
+
+    def draw(self, count: int, rng: np.random.Generator) -> Samples | None:
+        """``count`` different stored samples (all, if fewer are held); None from an empty memory."""
+        if self.samples is None or not len(self.samples):
+            return None
+        size = len(self.samples)
+        return self.samples.take(rng.choice(size, min(count, size), replace=False))
+
+    # ---- state
+    def save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """(arrays, JSON) from which :meth:`load` restores this memory exactly."""
+        columns = {} if self.samples is None else self.samples.columns
+        return {**columns, "keys": self.keys}, {"offered": self.offered}
+
+    def load(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
+        """Restore what :meth:`save` returned."""
+        columns = {name: array.copy() for name, array in arrays.items()}
+        self.keys = columns.pop("keys")
+        self.samples = Samples(**columns) if columns else None
+        self.offered = int(manifest["offered"])
+
+
+def _smallest(keys: np.ndarray, groups: np.ndarray, quota: Quota) -> np.ndarray:
+    """A mask of the samples that stay: of every group, its quota of those with the smallest keys."""
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.lexsort((keys, group))
+    starts = np.cumsum(sizes) - sizes
+    rank = np.empty(len(keys), int)
+    rank[order] = np.arange(len(keys)) - np.repeat(starts, sizes)
+    return rank < quota(sizes, keys[order[starts]])[group]
+
+
+def _equal_shares(sizes: np.ndarray, capacity: int, ties: np.ndarray) -> np.ndarray:
+    """How many of each group fit: the level that fills ``capacity``; ``ties`` break the remainder."""
+    level = 0
+    quotas = np.minimum(sizes, level)
+    while (left := capacity - quotas.sum()) and len(rising := np.flatnonzero(sizes > quotas)):
+        if left < len(rising):
+            quotas[rising[np.argsort(ties[rising], kind="stable")[:left]]] += 1
+            break
+        level += left // len(rising)
+        quotas = np.minimum(sizes, level)
+    return quotas
+
+
+def parse_capacity(capacity: int | str | None) -> tuple[int, str] | None:
+    """``(500, "samples")`` of 500 or "500", ``(2_000_000, "bytes")`` of "2MB", ``(100, "a class")``."""
+    if capacity is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|/class)?", str(capacity).strip())
+    if not match:
+        raise LifelongError(f"memory {capacity!r}: give samples (500, 100/class) or bytes (2MB)")
+    scale = {None: 1, "/class": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}[match[2]]
+    unit = {None: "samples", "/class": "a class"}.get(match[2], "bytes")
+    size = int(float(match[1]) * scale)
+    if size < 1:
+        raise LifelongError(f"memory {capacity!r} holds nothing: give at least 1, or use naive")
+    return size, unit

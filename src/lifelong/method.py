@@ -1,0 +1,234 @@
+"""The contract between a learner and a method: parts, their hooks, and their declared state."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .errors import LifelongError
+
+if TYPE_CHECKING:
+    from .batch import Batch, Step
+    from .learner import Learner, Phase
+    from .samples import Samples
+    from .state import State
+    from .stream import Task
+
+THETA = "theta"
+"""The fill of a vector whose new entries start at the parameters' own values."""
+
+STAGES = ("regularize", "project", "mask")
+
+
+class Part:
+    """One idea, acting at the places it overrides. Every hook does nothing by default.
+
+    A part is a dataclass: its fields are its hyper-parameters. All else that it knows is state,
+    declared in :meth:`start` by assigning what :meth:`vector`, :meth:`array`, :meth:`scalar`,
+    :meth:`memory`, :meth:`snapshot`, :meth:`learner` or :meth:`derived` returns; from then on the
+    attribute reads and writes the state itself. From that one declaration follow saving, exact
+    resuming, moving between devices and growth.
+
+    Hooks marked PURE write nothing and draw nothing: a backend may compile them, and they may be
+    called again when a run is resumed. Every random draw happens in :meth:`batch`, :meth:`begin`
+    or :meth:`end`, from ``learner.rng``.
+    """
+
+    # ---- what a part declares about itself
+    name: ClassVar[str]
+    family: ClassVar[str]
+    """replay, regularization, isolation, prototype, generative, adapter or baseline"""
+    paper: ClassVar[str]
+    scenarios: ClassVar[tuple[str, ...]] = ("task", "domain", "class", "free")
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Any of "boundaries", "task ids", "raw inputs"."""
+    slots: ClassVar[tuple[str, ...]] = ()
+    """Any of "data", "criterion", "readout", "parameters": at most one owner each."""
+    order: ClassVar[str] = "regularize"
+    """When ``gradient`` and ``step`` run: regularize < project < mask."""
+    revisits: ClassVar[bool] = False
+    """Whether its rows may come from earlier tasks, so that their heads must stay trainable."""
+    fails: ClassVar[dict[str, str]] = {}
+    """Scenario -> the published figure that shows that it is known to fail there."""
+
+    # ---- hooks
+    def start(self, learner: Learner) -> None:
+        """Once, before the first task: declare state."""
+
+    def begin(self, learner: Learner, task: Task) -> None:
+        """A task begins (under ``free``: once)."""
+
+    def data(self, learner: Learner, samples: Samples) -> Samples:
+        """PURE, slot ``data``: the samples to train on, given those of the task."""
+        return samples
+
+    def phases(self, learner: Learner, task: Task, phases: list[Phase]) -> list[Phase]:
+        """PURE: the phases in which the task is learned, given those so far (one)."""
+        return phases
+
+    def batch(self, learner: Learner, batch: Batch) -> None:
+        """Add rows: ``batch.add(samples, by=self)``. Every random draw of a step happens here."""
+
+    def model_args(self, learner: Learner, batch: Batch) -> dict[str, Any]:
+        """PURE: extra arguments of the model's call (gates, a column, noise)."""
+        return {}
+
+    def criterion(self, learner: Learner, batch: Batch, out: Any) -> Any:
+        """PURE, slot ``criterion``: the loss per row, ``[rows]``, in place of the objective's."""
+        raise NotImplementedError
+
+    def loss(self, learner: Learner, batch: Batch, out: Any) -> Any:
+        """PURE: a scalar added to the loss. The part's own rows are ``out[batch.rows(self)]``."""
+        raise NotImplementedError
+
+    def gradient(self, learner: Learner, batch: Batch, g: Any) -> Any:
+        """PURE: edit the gradient, a vector over theta."""
+        return g
+
+    def step(self, learner: Learner, d: Any) -> Any:
+        """PURE: edit the proposed change of theta, last of all: what it zeroes stays to the bit."""
+        return d
+
+    def observe(self, learner: Learner, step: Step) -> None:
+        """After the update: keep books on ``step.batch .out .g .applied .d``."""
+
+    def end(self, learner: Learner, task: Task, phase: Phase) -> None:
+        """A phase ends: consolidate."""
+
+    def ready(self, learner: Learner) -> bool:
+        """Whether the part can predict yet; until then nothing is measured."""
+        return True
+
+    def predict(self, learner: Learner, batch: Batch) -> Any:
+        """Slot ``readout``: scores ``[rows, classes]`` in place of the network's."""
+        raise NotImplementedError
+
+    # ---- declarations of state
+    def vector(self, fill: float | str = 0.0, dtype: str | None = None) -> Any:
+        """A vector over theta; entries that growth adds start at ``fill`` (or ``THETA``)."""
+        from .state import Vector
+
+        return Vector(fill, dtype)
+
+    def array(self, axes: tuple[int | str, ...], fill: float = 0.0, dtype: str | None = None) -> Any:
+        """An array whose ``"class"`` axes grow with the learner's classes."""
+        from .state import Array
+
+        return Array(axes, fill, dtype)
+
+    def scalar(self, value: float = 0) -> Any:
+        """A number."""
+        from .state import Scalar
+
+        return Scalar(value)
+
+    def memory(self, capacity: int | str | None, admission: str = "reservoir") -> Any:
+        """Stored samples; see :class:`lifelong.memory.Memory`."""
+        from .state import MemoryState
+
+        return MemoryState(capacity, admission)
+
+    def snapshot(self, of: Learner | None = None) -> Any:
+        """A frozen copy of a learner's parameters (this learner's, unless ``of`` is given)."""
+        from .state import Snapshot
+
+        return Snapshot(of)
+
+    def learner(self, recipe: Any, objective: str) -> Any:
+        """A learner inside the learner, in the same checkpoint (a generator, say)."""
+        from .state import Nested
+
+        return Nested(recipe, objective)
+
+    def derived(self, compute: Callable[[], Any]) -> Any:
+        """What ``compute()`` makes of the other state when it is next read; never saved.
+
+        Computed anew after loading, after growth and after None is assigned to it.
+        """
+        from .state import Derived
+
+        return Derived(compute)
+
+    # ---- the machinery behind them
+    def bind(self, learner: Learner) -> None:
+        """Called by the learner: declare the state, for this learner."""
+        self.__dict__["_owner"] = learner
+        self.__dict__["states"] = {}
+        self.start(learner)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The constructor's arguments, as JSON knows them."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        from .state import State
+
+        states: dict[str, State] = self.__dict__.get("states", {})
+        if isinstance(value, State):
+            value.allocate(self.__dict__["_owner"])
+            states[name] = value
+        elif name in states:
+            states[name].value = value
+        else:
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        states = self.__dict__.get("states", {})
+        if name in states:
+            return states[name].value
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __add__(self, other: Part | Method) -> Method:
+        return Method([self]) + other
+
+
+class Method:
+    """Parts that act together: ``ER(500) + EWC(1e5)``. The order of ``+`` does not matter."""
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        self.parts = sorted(parts, key=lambda p: (STAGES.index(p.order), p.name))
+        names = [part.name for part in self.parts]
+        for part in self.parts:
+            if names.count(part.name) > 1:
+                raise LifelongError(f"{part.name} stands twice in one method: give it once")
+        for slot in ("data", "criterion", "readout", "parameters"):
+            owners = [part.name for part in self.parts if slot in part.slots]
+            if len(owners) > 1:
+                raise LifelongError(
+                    f"{' and '.join(owners)} cannot be combined: both replace the {slot}; drop one"
+                )
+
+    @property
+    def name(self) -> str:
+        """The command-line name, ``er+ewc``; ``naive`` beside others is not said."""
+        names = sorted(part.name for part in self.parts)
+        return "+".join([n for n in names if n != "naive"] or ["naive"])
+
+    @property
+    def hyperparameters(self) -> dict[str, dict[str, Any]]:
+        """Every part's constructor arguments."""
+        return {part.name: part.hyperparameters for part in self.parts}
+
+    def hooks(self, hook: str) -> list[Callable[..., Any]]:
+        """This hook of every part that overrides it, in order."""
+        overrides = (p for p in self.parts if getattr(type(p), hook) is not getattr(Part, hook))
+        return [getattr(part, hook) for part in overrides]
+
+    def owner(self, slot: str) -> Part | None:
+        """The part that owns ``slot``, if any."""
+        return next((part for part in self.parts if slot in part.slots), None)
+
+    def supports(self, scenario: str) -> bool:
+        """Whether every part does."""
+        return all(scenario in part.scenarios for part in self.parts)
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter(self.parts)
+
+    def __add__(self, other: Part | Method) -> Method:
+        return Method([*self.parts, *(other.parts if isinstance(other, Method) else [other])])
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.parts))

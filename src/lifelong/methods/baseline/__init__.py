@@ -1,0 +1,1 @@
+"""The bounds that every method is compared with."""

@@ -1,0 +1,1 @@
+"""Methods that give each task parameters of its own."""

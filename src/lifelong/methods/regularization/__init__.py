@@ -1,0 +1,1 @@
+"""Methods that hold parameters near values that mattered."""

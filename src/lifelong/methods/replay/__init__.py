@@ -1,0 +1,1 @@
+"""Methods that train on stored or generated samples of the past."""

@@ -1,0 +1,57 @@
+"""The recipes. A backend turns each into a network; NumPy draws its initial weights.
+
+A recipe maps inputs to features; the learner owns the head above them (one score per class).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all recipes are."""
+
+
+@dataclass(frozen=True)
+class MLP(Recipe):
+    """Flattened inputs through ReLU layers of these widths: ``[n, ...] -> [n, hidden[-1]]``."""
+
+    hidden: tuple[int, ...] = (400, 400)
+
+
+@dataclass(frozen=True)
+class CNN(Recipe):
+    """3x3 convolutions of these channels, each with ReLU and 2x2 max pooling, then one ReLU layer.
+
+    Images ``[n, height, width]`` or ``[n, height, width, channels]`` -> ``[n, features]``.
+    """
+
+    channels: tuple[int, ...] = (32, 64)
+    features: int = 128
+
+
+@dataclass(frozen=True)
+class VAE(Recipe):
+    """A symmetric variational autoencoder over flattened inputs in [0, 1].
+
+    Kingma & Welling, "Auto-encoding variational Bayes" (2014).
+    """
+
+    hidden: tuple[int, ...] = (400, 400)
+    latent: int = 100
+
+
+def mlp(*hidden: int) -> MLP:
+    """``mlp(400, 400)``: a multilayer perceptron."""
+    return MLP(hidden or MLP.hidden)
+
+
+def cnn(*channels: int, features: int = 128) -> CNN:
+    """``cnn(32, 64)``: a small convolutional network."""
+    return CNN(channels or CNN.channels, features)
+
+
+def vae(*hidden: int, latent: int = 100) -> VAE:
+    """``vae(400, 400, latent=100)``: a variational autoencoder."""
+    return VAE(hidden or VAE.hidden, latent)

@@ -1,0 +1,76 @@
+"""Optimizers as frozen recipes; a backend runs them on the one parameter vector.
+
+The bias corrections of Adam use, for every row of the head, the number of updates that *this row*
+has had: a global count would give new rows up to 6 times the rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import LifelongError, unknown
+from .schedules import Schedule, constant
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What all optimizers have.
+
+    Args:
+        lr: the learning rate, above 0.
+        schedule: a factor on it over time; see :mod:`lifelong.optimize.schedules`.
+        reset: forget momentum and step counts when a task begins.
+    """
+
+    lr: float
+    schedule: Schedule = field(default_factory=constant, kw_only=True)
+    reset: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise LifelongError(f"lr={self.lr}: give a learning rate above 0")
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """v <- momentum v + g + weight_decay theta;  d = -lr v."""
+
+    lr: float = 0.1
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """m, v <- exponential means of g, g^2;  d = -lr m^ / (sqrt(v^) + eps).
+
+    Kingma & Ba, "Adam" (2015), algorithm 1. ``weight_decay`` is added to g.
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: d = -lr (m^ / (sqrt(v^) + eps) + weight_decay theta).
+
+    Loshchilov & Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
+    """
+
+    weight_decay: float = 0.01
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+
+
+def optimizer(spec: str | Optimizer, lr: float | None = None, **options: Any) -> Optimizer:
+    """The optimizer of this name (``sgd``, ``adam``, ``adamw``); a recipe stays itself."""
+    if isinstance(spec, Optimizer):
+        return spec if lr is None else replace(spec, lr=lr)
+    if spec not in OPTIMIZERS:
+        raise unknown("optimizer", spec, OPTIMIZERS)
+    return OPTIMIZERS[spec](**({} if lr is None else {"lr": lr}), **options)

@@ -1,0 +1,249 @@
+"""Reading ``results.json``: groups of comparable runs, and in each group the methods.
+
+Runs are comparable when they share data, scenario, output space and number of tasks. Within a
+group, an ``Entry`` is one method with one set of hyper-parameters; its runs differ by seed only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import LifelongError
+
+Run = dict[str, Any]
+
+REFERENCES = {
+    "joint": "upper bound",
+    "separate": "reference",
+    "cumulative": "reference",
+    "naive": "lower bound",
+}
+"""Methods that do not compete: they say how good the others are."""
+
+
+def number(value: object) -> float | None:
+    """A finite float, or None for null, NaN and infinity."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def flatten(tree: object, path: str = "") -> dict[str, str]:
+    """Nested hyper-parameters as {"method.memory": "500", ...}; a seed is none."""
+    if not isinstance(tree, dict):
+        return {path: str(tree)}
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        if key != "seed":
+            flat |= flatten(value, f"{path}.{key}" if path else str(key))
+    return flat
+
+
+def mean_over_seeds(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    """The mean of equally shaped arrays, where NaN means not measured."""
+    stack = np.stack(list(arrays))
+    measured = ~np.isnan(stack)
+    total, count = np.where(measured, stack, 0).sum(0), measured.sum(0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def sd_over_seeds(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    """The standard deviation (n − 1) beside ``mean_over_seeds``; NaN where n < 2."""
+    stack = np.stack(list(arrays))
+    count = (~np.isnan(stack)).sum(0)
+    squares = np.nansum((stack - mean_over_seeds(stack)) ** 2, axis=0)
+    return np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
+
+
+def matrix(run: Run, name: str = "R") -> np.ndarray:
+    """R (or R_task_aware, ...) of one run as a T × T array, NaN where not measured."""
+    size = len(run["tasks"])
+    R = np.full((size, size), np.nan)
+    for i, row in enumerate(run.get(name) or []):
+        for j, value in enumerate(row or []):
+            R[i, j] = np.nan if number(value) is None else value
+    return R
+
+
+def so_far(run: Run) -> np.ndarray:
+    """The average accuracy over the tasks seen so far, after each task."""
+    R = matrix(run)
+    return np.array([R[i, : i + 1].mean() for i in range(len(R))])
+
+
+def forgotten(run: Run) -> np.ndarray:
+    """max over l < T of R[l, j], minus R[T, j]: the forgetting of every task but the last."""
+    R = matrix(run)
+    past = np.where(np.isnan(R[:-1]), -np.inf, R[:-1])
+    best = past.max(axis=0, initial=-np.inf)
+    return np.where(np.isinf(best), np.nan, best - R[-1])[:-1]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method with one set of hyper-parameters, and its runs by seed."""
+
+    method: str
+    label: str
+    runs: dict[int, Run]
+
+    @property
+    def role(self) -> str:
+        """"lower bound", "upper bound", "reference", or "" for a method that competes."""
+        return REFERENCES.get(self.method, "")
+
+    @property
+    def first(self) -> Run:
+        """Any run: what is not a measurement is the same in all of them."""
+        return next(iter(self.runs.values()))
+
+    def values(self, name: str, table: str = "metrics") -> dict[int, float]:
+        """A metric (or a cost) by seed, without the seeds in which it is null."""
+        pairs = ((s, number((run.get(table) or {}).get(name))) for s, run in self.runs.items())
+        return {seed: value for seed, value in pairs if value is not None}
+
+    def mean(self, name: str, table: str = "metrics") -> float | None:
+        """The mean over seeds of a metric (or a cost)."""
+        values = self.values(name, table)
+        return float(np.mean(list(values.values()))) if values else None
+
+    def sd(self, name: str, table: str = "metrics") -> float | None:
+        """The standard deviation over seeds (n − 1); None for one seed."""
+        values = self.values(name, table)
+        return float(np.std(list(values.values()), ddof=1)) if len(values) > 1 else None
+
+    def R(self, name: str = "R") -> np.ndarray:
+        """The mean over seeds of R."""
+        return mean_over_seeds(matrix(run, name) for run in self.runs.values())
+
+    def confusion(self) -> np.ndarray | None:
+        """Rows true, columns predicted, each row summing to 1; None where not recorded."""
+        names = self.first.get("classes") or []
+        counts = [
+            np.array(run["confusion"], float)
+            for run in self.runs.values()
+            if run.get("confusion") and run.get("classes") == names
+        ]
+        counts = [c for c in counts if c.shape == (len(names), len(names))]
+        if not counts:
+            return None
+        total = np.sum(counts, axis=0)
+        rows = total.sum(1, keepdims=True)
+        return np.where(rows > 0, total / np.maximum(rows, 1), np.nan)
+
+    def recall(self) -> dict[str, float]:
+        """The mean recall of each class, over the seeds in which it was measured."""
+        names = dict.fromkeys(name for run in self.runs.values() for name in run.get("recall") or {})
+        means = {name: self.mean(name, "recall") for name in names}
+        return {name: value for name, value in means.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Comparable runs: joint first, then the methods from best to worst, then naive."""
+
+    data: str
+    scenario: str
+    output_space: str
+    entries: list[Entry]
+
+    @property
+    def title(self) -> str:
+        """"mnist-5k, class scenario"."""
+        return f"{self.data}, {self.scenario} scenario"
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for entry in self.entries for run in entry.runs.values()]
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({seed for entry in self.entries for seed in entry.runs})
+
+    @property
+    def length(self) -> int:
+        """The number of tasks."""
+        return len(self.entries[0].first["tasks"])
+
+    @property
+    def contenders(self) -> list[Entry]:
+        """The methods that compete and have a result, best first."""
+        return [e for e in self.entries if not e.role and e.mean("average_accuracy") is not None]
+
+    def bound(self, name: str, entry: Entry) -> Entry | None:
+        """The naive (or joint) entry to hold ``entry`` against: the one trained most alike."""
+
+        def likeness(other: Entry) -> int:
+            mine, theirs = (
+                {kv for kv in flatten(e.first["hyperparameters"]).items() if kv[0][:6] != "method"}
+                for e in (entry, other)
+            )
+            return len(mine & theirs)
+
+        found = [e for e in self.entries if e.method == name and e is not entry]
+        return max(found, key=likeness, default=None)
+
+    def task_names(self, limit: int = 12) -> list[str]:
+        """Task names where every seed has the same and they are short; numbers otherwise."""
+        names = self.runs[0]["tasks"]
+        alike = all(run["tasks"] == names for run in self.runs)
+        if alike and len(names) <= limit and max(map(len, names)) <= 7:
+            return list(names)
+        return [str(i + 1) for i in range(len(names))]
+
+
+def groups(results: dict[str, Any]) -> list[Group]:
+    """The groups of comparable runs, in order of appearance."""
+    if results.get("schema") != 1:
+        raise LifelongError(f"results of schema {results.get('schema')!r}: this version reads 1")
+    if not results.get("runs"):
+        raise LifelongError("the results hold no runs: run something first")
+    sorted_runs: dict[tuple, dict[tuple, dict[int, Run]]] = {}
+    for run in results["runs"]:
+        stream = (run["data"], run["scenario"], run["output_space"], len(run["tasks"]))
+        settings = (run["method"], *sorted(flatten(run["hyperparameters"]).items()))
+        # A run done again replaces the earlier one.
+        sorted_runs.setdefault(stream, {}).setdefault(settings, {})[run["seed"]] = run
+    return [
+        Group(*stream[:3], entries=_ordered(list(by_settings.values())))
+        for stream, by_settings in sorted_runs.items()
+    ]
+
+
+def _ordered(seeds: list[dict[int, Run]]) -> list[Entry]:
+    """Entries with their labels, joint first and naive last, in between from best to worst."""
+    by_method: dict[str, list[dict[int, Run]]] = {}
+    for runs in seeds:
+        by_method.setdefault(next(iter(runs.values()))["method"], []).append(runs)
+    entries = []
+    for method, variants in by_method.items():
+        for label, runs in zip(_labels(method, variants), variants, strict=True):
+            entries.append(Entry(method, label, dict(sorted(runs.items()))))
+
+    def place(entry: Entry) -> tuple[int, float]:
+        rank = {"joint": 0, "naive": 3}.get(entry.method, 1 if entry.role else 2)
+        return rank, -(entry.mean("average_accuracy") or 0.0)
+
+    return sorted(entries, key=place)
+
+
+def _labels(method: str, variants: list[dict[int, Run]]) -> list[str]:
+    """The method's name, and where it occurs more than once the hyper-parameters that differ."""
+    flat = [flatten(next(iter(runs.values()))["hyperparameters"]) for runs in variants]
+    keys = dict.fromkeys(key for settings in flat for key in settings)
+    differing = [key for key in keys if len({settings.get(key) for settings in flat}) > 1]
+    if not differing:
+        return [method] * len(variants)
+
+    def short(key: str) -> str:
+        last = key.rsplit(".", 1)[-1]
+        return last if sum(k.rsplit(".", 1)[-1] == last for k in differing) == 1 else key
+
+    return [
+        f"{method} ({', '.join(f'{short(k)}={s[k]}' for k in differing if k in s)})" for s in flat
+    ]

@@ -1,0 +1,228 @@
+"""The verdict in plain words, and numbers as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .groups import Entry, Group, groups, matrix, mean_over_seeds
+from .statistics import Interval, difference, gap_closed, interval
+
+DASH = "–"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.9123 as "91.2"."""
+    return DASH if share is None or np.isnan(share) else _minus(f"{100 * share:.{digits}f}")
+
+
+def signed(share: float | None) -> str:
+    """0.013 as "+1.3", −0.013 as "−1.3"."""
+    return DASH if share is None or np.isnan(share) else _minus(f"{100 * share:+.1f}")
+
+
+def size(number: float | None) -> str:
+    """1_568_000 bytes as "1.6 MB"."""
+    if number is None:
+        return DASH
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 999.5:
+            break
+        number /= 1000
+    else:
+        unit = "TB"
+    return f"{number:.0f} {unit}" if unit == "B" or number >= 99.5 else f"{number:.1f} {unit}"
+
+
+def between(x: Interval) -> str:
+    """"95 % interval 1.0 to 2.0", or "one seed, no interval"."""
+    if x.low is None or x.high is None:
+        return "one seed, no interval"
+    return f"95 % interval {percent(x.low)} to {percent(x.high)}"
+
+
+def away(x: Interval) -> Interval:
+    """A difference turned round if need be, so that its mean is not negative."""
+    return x if x.mean >= 0 else Interval(-x.mean, x.half, x.n)
+
+
+def count(n: int, noun: str) -> str:
+    """"1 seed", "3 seeds"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def listed(names: list[str]) -> str:
+    """"a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _minus(text: str) -> str:
+    """A true minus sign, and none before zero."""
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
+
+
+def verdict(results: dict[str, Any]) -> str:
+    """What came out, in one to four sentences; one line for each group of comparable runs."""
+    return "\n".join(verdict_of(group) for group in groups(results))
+
+
+def verdict_of(group: Group) -> str:
+    """The verdict on one group."""
+    if len(group.entries) == 1:
+        sentences = _alone(group)
+    elif not group.contenders:
+        sentences = _references(group)
+    else:
+        sentences = _compared(group)
+    return " ".join(sentences)
+
+
+def _where(group: Group) -> str:
+    return f"On {group.data} ({group.scenario} scenario, {count(group.length, 'task')})"
+
+
+def _references(group: Group) -> list[str]:
+    found = [f"{e.label} {percent(e.mean('average_accuracy'))} %" for e in group.entries]
+    return [f"{_where(group)} there is no method to judge: only {listed(found)}."]
+
+
+def _alone(group: Group) -> list[str]:
+    """One method and nothing beside it."""
+    entry = group.entries[0]
+    values = list(entry.values("average_accuracy").values())
+    if not values:
+        return [f"{_where(group)}, {entry.label} has no average accuracy."]
+    average = interval(values)
+    spread = f" ({between(average)}, {average.n} seeds)" if average.n > 1 else ""
+    sentences = [
+        f"{_where(group)}, {entry.label} ends with an average accuracy of"
+        f" {percent(average.mean)} %{spread}.",
+        _forgot_most(group, entry),
+    ]
+    if average.n == 1:
+        sentences.append("This is one seed, so no interval can be given.")
+    missing = [name for name in ("naive", "joint") if name != entry.method]
+    bounds = listed([f"{name} (the {_BOUND[name]} bound)" for name in missing])
+    sentences.append(f"To judge it, run {bounds} beside it.")
+    return [s for s in sentences if s]
+
+
+_BOUND = {"naive": "lower", "joint": "upper"}
+
+
+def _forgot_most(group: Group, entry: Entry) -> str:
+    """Which task fell from what to what."""
+    matrices = [matrix(run) for run in entry.runs.values()]
+    past = mean_over_seeds(matrices)[:-1]
+    peak = np.where(np.isnan(past), -np.inf, past).max(axis=0, initial=-np.inf)[:-1]
+    last = mean_over_seeds(matrices)[-1, :-1]
+    drop = np.where(np.isnan(last), -np.inf, peak - last)
+    if not np.isfinite(drop).any():
+        return ""
+    worst = int(drop.argmax())
+    if drop[worst] <= 0:
+        return "It forgot nothing: no earlier task is below its best."
+    names = {run["tasks"][worst] for run in entry.runs.values()}
+    name = f" ({names.pop()})" if len(names) == 1 else ""
+    return (
+        f"It forgot most of task {worst + 1}{name}, which fell from"
+        f" {percent(peak[worst])} % to {percent(last[worst])} %."
+    )
+
+
+def _compared(group: Group) -> list[str]:
+    """Several methods, at least one of which competes."""
+    best, *others = group.contenders
+    naive, joint = group.bound("naive", best), group.bound("joint", best)
+    sentences = [
+        f"{_where(group)}, {best.label} has the highest average accuracy,"
+        f" {percent(best.mean('average_accuracy'))} %{_over_naive(difference(best, naive))}.",
+        _under_joint(group, best, naive, difference(best, joint)),
+    ]
+    if len(group.seeds) == 1:
+        sentences.append(_one_seed(best, others))
+    elif others:
+        sentences.append(_first_two(best, others))
+    sentences.append(_below_naive(group))
+    return [s for s in sentences if s]
+
+
+def _over_naive(d: Interval | None) -> str:
+    if d is None:
+        return " (naive was not run on these seeds: no lower bound)"
+    return f", {_beside(d, 'naive')}"
+
+
+def _beside(d: Interval, name: str) -> str:
+    """"1.0 points above naive (95 % interval 0.5 to 1.5)"."""
+    text = f"{percent(abs(d.mean))} points {'above' if d.mean >= 0 else 'below'} {name}"
+    if d.half is None:
+        return text
+    doubt = "" if d.distinguishable else "not distinguishable from it, "
+    return f"{text} ({doubt}{between(away(d))})"
+
+
+def _under_joint(group: Group, best: Entry, naive: Entry | None, d: Interval | None) -> str:
+    """How near joint is, and how much is forgotten."""
+    parts = []
+    if d is not None:
+        text = f"it is {_beside(d, 'joint')}"
+        share = gap_closed(group, best)
+        if share is not None and share > 0:
+            text += f", closing {percent(share, 0)} % of the gap between naive and joint"
+        parts.append(text)
+    forgetting = best.mean("forgetting")
+    if forgetting is not None:
+        text = f"it forgets {percent(forgetting)} points of an earlier task on average"
+        other = naive.mean("forgetting") if naive else None
+        parts.append(text + (f" (naive: {percent(other)})" if other is not None else ""))
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _one_seed(best: Entry, others: list[Entry]) -> str:
+    text = "This is one seed, so no interval can be given"
+    d = difference(best, others[0]) if others else None
+    if d is None:
+        return f"{text}."
+    return (
+        f"{text}: whether {best.label} and {others[0].label}, {percent(abs(d.mean))} points apart,"
+        " differ at all cannot be said."
+    )
+
+
+def _first_two(best: Entry, others: list[Entry]) -> str:
+    """Whether the first two differ; if not, which others cannot be told from the best either."""
+    second = others[0]
+    d = difference(best, second)
+    if d is None or d.half is None:
+        return f"{best.label} and {second.label} share too few seeds to be compared in pairs."
+    points = percent(abs(d.mean))
+    if d.distinguishable:
+        side = "behind" if d.mean > 0 else "ahead on the seeds both have"
+        return (
+            f"It is distinguishable from the second, {second.label}, which is {points} points"
+            f" {side} ({between(away(d))})."
+        )
+    alike = [
+        e.label
+        for e in others[1:]
+        if (x := difference(best, e)) is not None and x.distinguishable is False
+    ]
+    also = f"; nor {'is' if len(alike) == 1 else 'are'} {listed(alike)}" if alike else ""
+    return (
+        f"{best.label} and the second, {second.label}, are not distinguishable"
+        f" ({points} points apart, {between(away(d))}){also}."
+    )
+
+
+def _below_naive(group: Group) -> str:
+    """Methods that do worse than doing nothing about forgetting."""
+    below = []
+    for entry in group.contenders:
+        d = difference(entry, group.bound("naive", entry))
+        if d is not None and d.mean < 0:
+            doubt = ", not distinguishable" if d.distinguishable is False else ""
+            below.append(f"{entry.label} ({signed(d.mean)} points{doubt})")
+    return f"Below naive: {listed(below)}." if below else ""
