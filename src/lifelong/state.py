@@ -65,6 +65,10 @@ class Snapshot(Vector):
     def allocate(self, learner: Learner) -> None:
         super().allocate(self.of or learner)
 
+    def grow(self, remap: Any) -> None:
+        if self.of is None:  # a nested learner does not grow with its host
+            super().grow(remap)
+
 
 class Array(State):
     """An array whose "class" axes follow the number of classes."""

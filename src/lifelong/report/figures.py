@@ -398,7 +398,8 @@ def forgetting(group: Group, look: dict[str, Look]) -> Figure | None:
     ax.spines["bottom"].set_visible(False)
     ax.tick_params(axis="x", length=0)
     task_axis(ax, names[:-1], "task")
-    percent_axis(ax, "forgetting, points", min(0, ax.get_ylim()[0]) if ax.dataLim.ymin < 0 else 0)
+    better = min(np.nanmin(y) for y in measured.values()) < 0
+    percent_axis(ax, "forgetting, points", None if better else 0)
     figure.legend(loc="outside right upper", fontsize=10)
     return figure
 

@@ -39,7 +39,7 @@ FORMULAS = {
     ),
     "Average incremental accuracy": (
         "1/T · Σ<sub>i≤T</sub> A<sub>i</sub>, with A<sub>i</sub> = 1/i · Σ<sub>j≤i</sub> R[i, j]",
-        "The mean of the curve of figure “accuracy so far” (Rebuffi 2017).",
+        "The mean of the curve of the accuracy on the tasks so far (Rebuffi 2017).",
     ),
     "Forgetting": (
         "1/(T−1) · Σ<sub>j&lt;T</sub> ( max<sub>l&lt;T</sub> R[l, j] − R[T, j] )",
@@ -557,7 +557,8 @@ def _formulas() -> str:
         '<section>\n<h2 id="formulas">What the numbers mean</h2>\n'
         "<p>R[i, j] is the accuracy on task j after learning task i, of T tasks, by the scenario's"
         " own rule. Every summary follows from R, or from evaluations inside tasks, by these"
-        f" formulas.</p>\n<dl>\n{entries}</dl>\n</section>"
+        f" formulas. The output space says which classes could be answered when R was measured: all of"
+        " them, those seen so far, or the task's own.</p>\n<dl>\n{entries}</dl>\n</section>"
     )
 
 
@@ -578,12 +579,6 @@ def _reproduce(found: list[Group]) -> str:
         [kind, "<br>".join(escape(x) for x in values if x) or DASH]
         for kind, values in (("seeds", seeds), ("versions", versions), ("hardware", machines))
     ]
-    settings = [
-        [escape(entry.label), escape(", ".join(f"{k} = {v}" for k, v in flat.items())) or DASH]
-        for group in found
-        for entry in group.entries
-        for flat in [flatten(entry.first["hyperparameters"])]
-    ]
     orders = dict.fromkeys(
         (group.title, seed, " → ".join(run["tasks"]))
         for group in found
@@ -596,9 +591,29 @@ def _reproduce(found: list[Group]) -> str:
         f"<pre>{escape(chr(10).join(commands))}</pre>\n"
         + table(["of these runs", "value"], facts, css="text")
         + "<h3>Hyper-parameters</h3>\n"
-        + table(["method", "hyper-parameters"], settings, css="text")
+        + table(["method", "hyper-parameters"], _settings(found), css="text")
         + _folded(
             "Tasks in the order they were learned", table(["runs", "tasks"], order_rows, css="text"), True
         )
         + "</section>"
     )
+
+
+def _settings(found: list[Group]) -> list[list[str]]:
+    """Hyper-parameters: first those that all methods share, then each method's own."""
+    flat = {
+        (group.title, entry.label): flatten(entry.first["hyperparameters"])
+        for group in found
+        for entry in group.entries
+    }
+    shared = set.intersection(*(set(settings.items()) for settings in flat.values()))
+
+    def text(settings: dict[str, str], of_all: bool) -> str:
+        kept = [f"{k} = {v}" for k, v in settings.items() if ((k, v) in shared) == of_all]
+        return escape(", ".join(kept)) or DASH
+
+    body = [["all methods", text(next(iter(flat.values())), True)]] if len(flat) > 1 else []
+    for (title, label), settings in flat.items():
+        name = f"{label}; {title}" if len(found) > 1 else label
+        body.append([escape(name), text(settings, len(flat) == 1)])
+    return body
