@@ -94,7 +94,7 @@ class Entry:
 
     @property
     def role(self) -> str:
-        """"lower bound", "upper bound", "reference", or "" for a method that competes."""
+        """ "lower bound", "upper bound", "reference", or "" for a method that competes."""
         return REFERENCES.get(self.method, "")
 
     @property
@@ -138,7 +138,9 @@ class Entry:
 
     def recall(self) -> dict[str, float]:
         """The mean recall of each class, over the seeds in which it was measured."""
-        names = dict.fromkeys(name for run in self.runs.values() for name in run.get("recall") or {})
+        names = dict.fromkeys(
+            name for run in self.runs.values() for name in run.get("recall") or {}
+        )
         means = {name: self.mean(name, "recall") for name in names}
         return {name: value for name, value in means.items() if value is not None}
 
@@ -151,11 +153,20 @@ class Group:
     scenario: str
     output_space: str
     entries: list[Entry]
+    alone: bool = True
+    """Whether no other group has the same data and scenario."""
 
     @property
     def title(self) -> str:
-        """"mnist-5k, class scenario"."""
-        return f"{self.data}, {self.scenario} scenario"
+        """ "mnist-5k, class scenario", and what else is needed to tell it from other groups."""
+        title = f"{self.data}, {self.scenario} scenario"
+        return title if self.alone else f"{title}, {self.rest}"
+
+    @property
+    def rest(self) -> str:
+        """ "5 tasks, output space seen"."""
+        tasks = "1 task" if self.length == 1 else f"{self.length} tasks"
+        return f"{tasks}, output space {self.output_space}"
 
     @property
     def runs(self) -> list[Run]:
@@ -209,8 +220,9 @@ def groups(results: dict[str, Any]) -> list[Group]:
         settings = (run["method"], *sorted(flatten(run["hyperparameters"]).items()))
         # A run done again replaces the earlier one.
         sorted_runs.setdefault(stream, {}).setdefault(settings, {})[run["seed"]] = run
+    places = [stream[:2] for stream in sorted_runs]
     return [
-        Group(*stream[:3], entries=_ordered(list(by_settings.values())))
+        Group(*stream[:3], _ordered(list(by_settings.values())), places.count(stream[:2]) == 1)
         for stream, by_settings in sorted_runs.items()
     ]
 

@@ -16,7 +16,7 @@ from . import figures
 from .figures import Look, Plot
 from .groups import Entry, Group, Run, flatten, groups, matrix
 from .statistics import Interval, Row, interval, paired, rows
-from .words import DASH, count, percent, signed, size, verdict_of
+from .words import DASH, count, listed, percent, signed, size, verdict_of
 
 METRICS = {
     "average_accuracy": "average accuracy",
@@ -126,7 +126,8 @@ def page(results: dict[str, Any]) -> tuple[str, list[Plot]]:
     sections = [
         Section(group, look, f"{n}-" if len(found) > 1 else "") for n, group in enumerate(found, 1)
     ]
-    title = f"Report: {'; '.join(dict.fromkeys(group.title for group in found))}"
+    names = [group.title for group in found] if len(found) == 1 else [g.data for g in found]
+    title = f"Report: {', '.join(dict.fromkeys(names))}"
     bodies = [section.body(heading=len(found) > 1) for section in sections]
     css = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     html = f"""<!DOCTYPE html>
@@ -172,7 +173,12 @@ def _what(group: Group) -> str:
 
 
 def _verdict(group: Group) -> str:
-    return f"<p>{escape(verdict_of(group)).replace(' %', '&nbsp;%')}</p>\n"
+    return f"<p>{_prose(escape(verdict_of(group)))}</p>\n"
+
+
+def _prose(html: str) -> str:
+    """No line may end between a number and its percent sign."""
+    return html.replace(" %", "&nbsp;%")
 
 
 def _contents(sections: list[Section], several: bool) -> str:
@@ -203,13 +209,13 @@ def table(
         lines.append(f'{opening}<th scope="row">{row[0]}</th>{cells}</tr>\n')
     return (
         f'<div class="scroll" tabindex="0"><table class="{css}">'
-        + (f"<caption>{caption}</caption>" if caption else "")
+        + (f"<caption><span>{_prose(caption)}</span></caption>" if caption else "")
         + f"<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(lines)}</tbody></table></div>\n"
     )
 
 
 def spread(mean: float | None, sd: float | None) -> str:
-    """"91.2 ± 0.4" in percent."""
+    """ "91.2 ± 0.4" in percent."""
     return percent(mean) + (f" ± {percent(sd)}" if sd is not None else "")
 
 
@@ -248,7 +254,9 @@ class Section:
         ]
         html = []
         if heading:
-            html.append(f'<h2 class="group" id="{self.prefix}group">{escape(self.group.title)}</h2>')
+            html.append(
+                f'<h2 class="group" id="{self.prefix}group">{escape(self.group.title)}</h2>'
+            )
         for anchor, title, make in parts:
             if content := make():
                 anchor = f"{self.prefix}{anchor}"
@@ -266,7 +274,9 @@ class Section:
         if plot is None:
             return ""
         self.plots.append(plot)
-        svg = plot.inline().replace("<svg ", f'<svg style="min-width:{shrink * _width(plot):.0f}pt" ', 1)
+        svg = plot.inline().replace(
+            "<svg ", f'<svg style="min-width:{shrink * _width(plot):.0f}pt" ', 1
+        )
         below = f"<figcaption>{caption}</figcaption>" if caption else ""
         return f'<figure><div class="scroll" tabindex="0">{svg}</div>{below}</figure>\n'
 
@@ -362,7 +372,13 @@ class Section:
         return f'<h3>All metrics, %</h3>\n{content}<p class="note">{_FORMULA_LINK}</p>\n'
 
     def curves(self) -> str:
-        names = ", ".join(f"{e.label} {percent(e.mean('average_accuracy'))} %" for e in self.group.entries)
+        names = ", ".join(
+            f"{e.label} {percent(e.mean('average_accuracy'))} %" for e in self.group.entries
+        )
+        bounds = [
+            f"{e.label}, the {e.role}" for e in self.group.entries if e.role.endswith("bound")
+        ]
+        dashed = f" Dashed: {escape(listed(bounds))}." if bounds else ""
         band = " Band: standard deviation over seeds." if len(self.group.seeds) > 1 else ""
         gap = self.figure(
             "inside-tasks",
@@ -378,8 +394,7 @@ class Section:
                 "curves",
                 f"Average accuracy over the tasks seen so far, after each task. At the end: {names}.",
                 lambda: figures.curves(self.group, self.look),
-                "Average accuracy over the tasks seen so far, after each task. Dashed: joint, the"
-                f" upper bound, and naive, the lower one.{band}",
+                f"Average accuracy over the tasks seen so far, after each task.{dashed}{band}",
             )
             + gap
         )
@@ -446,8 +461,12 @@ class Section:
                 ]
             )
         machines = dict.fromkeys(_hardware(run) for run in self.group.runs)
-        several = "" if len(machines) < 2 else (
-            " <strong>These runs come from several machines: compare their times with care.</strong>"
+        several = (
+            ""
+            if len(machines) < 2
+            else (
+                " <strong>These runs come from several machines: compare their times with care.</strong>"
+            )
         )
         return self.figure(
             "cost",
@@ -497,7 +516,9 @@ class Section:
     def confusions(self) -> str:
         def one(entry: Entry) -> tuple[str, Any]:
             confusion = entry.confusion()
-            alt = f"{entry.label}: share of each true class (rows) answered as each class (columns)."
+            alt = (
+                f"{entry.label}: share of each true class (rows) answered as each class (columns)."
+            )
             if confusion is None:
                 return alt, lambda: None
             names = [str(name) for name in entry.first["classes"]]
@@ -550,15 +571,15 @@ def _hardware(run: Run) -> str:
 
 def _formulas() -> str:
     entries = "".join(
-        f'<dt>{name}</dt><dd><span class="formula">{formula}</span>{meaning}</dd>\n'
+        f'<dt>{name}</dt><dd><span class="formula">{formula}</span>{_prose(meaning)}</dd>\n'
         for name, (formula, meaning) in FORMULAS.items()
     )
     return (
         '<section>\n<h2 id="formulas">What the numbers mean</h2>\n'
         "<p>R[i, j] is the accuracy on task j after learning task i, of T tasks, by the scenario's"
         " own rule. Every summary follows from R, or from evaluations inside tasks, by these"
-        f" formulas. The output space says which classes could be answered when R was measured: all of"
-        " them, those seen so far, or the task's own.</p>\n<dl>\n{entries}</dl>\n</section>"
+        " formulas. The output space says which classes could be answered when R was measured: all of"
+        f" them, those seen so far, or the task's own.</p>\n<dl>\n{entries}</dl>\n</section>"
     )
 
 
@@ -593,7 +614,9 @@ def _reproduce(found: list[Group]) -> str:
         + "<h3>Hyper-parameters</h3>\n"
         + table(["method", "hyper-parameters"], _settings(found), css="text")
         + _folded(
-            "Tasks in the order they were learned", table(["runs", "tasks"], order_rows, css="text"), True
+            "Tasks in the order they were learned",
+            table(["runs", "tasks"], order_rows, css="text"),
+            True,
         )
         + "</section>"
     )

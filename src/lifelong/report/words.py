@@ -36,7 +36,7 @@ def size(number: float | None) -> str:
 
 
 def between(x: Interval) -> str:
-    """"95 % interval 1.0 to 2.0", or "one seed, no interval"."""
+    """ "95 % interval 1.0 to 2.0", or "one seed, no interval"."""
     if x.low is None or x.high is None:
         return "one seed, no interval"
     return f"95 % interval {percent(x.low)} to {percent(x.high)}"
@@ -48,12 +48,12 @@ def away(x: Interval) -> Interval:
 
 
 def count(n: int, noun: str) -> str:
-    """"1 seed", "3 seeds"."""
+    """ "1 seed", "3 seeds"."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def listed(names: list[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
@@ -79,7 +79,8 @@ def verdict_of(group: Group) -> str:
 
 
 def _where(group: Group) -> str:
-    return f"On {group.data} ({group.scenario} scenario, {count(group.length, 'task')})"
+    rest = count(group.length, "task") if group.alone else group.rest
+    return f"On {group.data} ({group.scenario} scenario, {rest})"
 
 
 def _references(group: Group) -> list[str]:
@@ -155,7 +156,7 @@ def _over_naive(d: Interval | None) -> str:
 
 
 def _beside(d: Interval, name: str) -> str:
-    """"1.0 points above naive (95 % interval 0.5 to 1.5)"."""
+    """ "1.0 points above naive (95 % interval 0.5 to 1.5)"."""
     text = f"{percent(abs(d.mean))} points {'above' if d.mean >= 0 else 'below'} {name}"
     if d.half is None:
         return text
