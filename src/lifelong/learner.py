@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from .errors import LifelongError, unknown
 from .method import THETA, Method, Part
 from .optimize import Adam, Optimizer, optimizer as make_optimizer
 from .samples import Samples
+from .state import MemoryState
+from .store import restore, save, state
 from .stream import Task
 
 OUTPUT_SPACES = {"task": "task", "domain": "all", "class": "seen", "free": "all"}
@@ -129,7 +132,7 @@ class Learner:
             pass
 
     def steps(self, task: Task) -> Iterator[Position]:
-        """Learn one task, yielding after every step; where it was stopped, it goes on."""
+        """Learn one task, yielding after every step and every phase; where it stopped, it goes on."""
         task = self._enter(task)
         self._samples = samples = self._data(task)
         position = self.position
@@ -142,6 +145,7 @@ class Learner:
             for end in self._hooks["end"]:
                 end(self, task, phase)
             position.phase, position.step = position.phase + 1, 0
+            yield position
         self.position = Position(position.task + 1)
 
     def step(self, batch: Batch) -> None:
@@ -181,6 +185,8 @@ class Learner:
     # ---- what the loop needs
     def _enter(self, task: Task) -> Task:
         """Begin the task, unless a stopped run is in the middle of it; labels become columns."""
+        if task.ordered and (self.epochs or 1) > 1:
+            raise LifelongError("the 'free' scenario is one pass over the stream: leave epochs out")
         if self.inputs is None:
             self.start(task.train, task.scenario)
         elif task.train.x.shape[1:] != self.inputs.shape[1:]:
@@ -212,9 +218,10 @@ class Learner:
         self.output = self.output or OUTPUT_SPACES[scenario]
         if self.output == "task" and scenario != "task":
             raise LifelongError(f"output space 'task' needs task ids, which {scenario!r} hides")
-        self._build(samples.x[:1])
+        self.build(samples.x[:1])
 
-    def _build(self, inputs: np.ndarray) -> None:
+    def build(self, inputs: np.ndarray) -> None:
+        """Make the network for inputs ``[1, ...]`` like these; the parts declare their state."""
         self.inputs = inputs
         generator = np.random.default_rng([self.seed, 1])
         self.backend.build(self.model, self.objective.head, inputs, generator)
@@ -260,17 +267,18 @@ class Learner:
         table = np.array([column.get(name, -1) for name in names], np.int64)
         return samples.replace(y=table[samples.y])
 
+    def budget(self, task: Task) -> int:
+        """How many steps the task takes if no part changes its phases."""
+        if self.max_steps is None or task.ordered:
+            return (self.epochs or 1) * -(-len(task.train) // self.batch)
+        return self.max_steps
+
     def _data(self, task: Task) -> Samples:
         owner = self.method.owner("data")
         return owner.data(self, task.train) if owner else task.train
 
     def _phases(self, task: Task, samples: Samples) -> list[Phase]:
-        steps = self.max_steps
-        if task.ordered and (self.epochs or 1) > 1:
-            raise LifelongError("the 'free' scenario is one pass: leave epochs out")
-        if steps is None or task.ordered:
-            steps = (self.epochs or 1) * -(-len(samples) // self.batch)
-        phases = [Phase("train", steps)]
+        phases = [Phase("train", self.budget(replace(task, train=samples)))]
         for hook in self._hooks["phases"]:
             phases = hook(self, task, phases)
         return [*phases[:-1], replace(phases[-1], last=True)]
@@ -290,6 +298,12 @@ class Learner:
         if self.position.phase == passes == 0:  # each sample of the stream is met for the first time
             fresh = rows if samples is task.train else rows.take(np.isin(rows.id, task.train.id))
         return Batch(rows, fresh)
+
+    def upcoming(self, task: Task) -> Samples | None:
+        """The rows that the next step will learn; None where the task's data is not drawn yet."""
+        if self._task is None or self.position.step * self.batch >= len(self._samples):
+            return None
+        return self._draw(self._task, self._samples).samples
 
     def _pass(self, number: int) -> np.ndarray:
         """The order of the samples in this pass over them."""
@@ -360,6 +374,12 @@ class Learner:
         """How many parameters there are."""
         return sum(segment.size for segment in self.backend.segments.values())
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of all stored samples."""
+        states = (state for part in self.method for state in part.states.values())
+        return sum(state.value.nbytes for state in states if isinstance(state, MemoryState))
+
     def snapshot(self) -> Any:
         """A copy of theta."""
         return self.backend.vector(THETA)
@@ -424,7 +444,7 @@ class Learner:
             backend=self.backend.name,
         )  # fmt: skip
         assert self.inputs is not None
-        inner._build(self.inputs)
+        inner.build(self.inputs)
         return inner
 
     # ---- prediction
@@ -460,6 +480,19 @@ class Learner:
             samples = samples.replace(task=np.full(len(x), task))
         chosen = [self._decide(batch) for batch in self.batches(samples)]
         return np.array(self.classes)[np.concatenate(chosen)]
+
+    # ---- saving
+    def save(self, path: str | Path) -> None:
+        """Write the learner to one safetensors file, from which :func:`lifelong.load` reads it."""
+        save(self, path)
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The whole state: (arrays, JSON)."""
+        return state(self)
+
+    def restore(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
+        """Load what :meth:`state` returned."""
+        restore(self, arrays, manifest)
 
     def _decide(self, batch: Batch) -> np.ndarray:
         scores = self.scores(batch)

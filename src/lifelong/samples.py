@@ -44,6 +44,8 @@ class Samples:
         return iter(self.columns)
 
     def __getattr__(self, name: str) -> np.ndarray:
+        if name == "columns" or name.startswith("__"):  # while being copied
+            raise AttributeError(name)
         try:
             return self.columns[name]
         except KeyError:
@@ -78,6 +80,8 @@ class Samples:
     @staticmethod
     def concat(parts: Sequence[Samples]) -> Samples:
         """One after another; all must have the same columns."""
+        if not parts:
+            raise LifelongError("no samples to join")
         if len(parts) == 1:
             return parts[0]
         names = set(parts[0])
@@ -108,10 +112,18 @@ class Dataset:
     train: Samples
     test: Samples
     classes: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    """The names of the inputs' columns, for a table."""
 
     def __post_init__(self) -> None:
         for part, samples in (("training", self.train), ("test", self.test)):
             check(samples, len(self.classes), f"the {part} set of {self.name!r}")
+        a, b = self.train.x, self.test.x
+        if a.shape[1:] != b.shape[1:] or a.dtype != b.dtype:
+            raise LifelongError(
+                f"{self.name!r}: training inputs are {a.dtype}{a.shape[1:]}, "
+                f"test inputs {b.dtype}{b.shape[1:]}: they must be alike"
+            )
 
     def split(self, classes_per_task: int = 2, scenario: str = "class", **options: Any):
         """Disjoint groups of classes, one a task. See :func:`lifelong.stream.split`."""

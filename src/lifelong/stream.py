@@ -69,7 +69,7 @@ class Task:
         return np.unique(self.train.y)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stream(Sequence[Task]):
     """A sequence of tasks over one data set."""
 
@@ -81,10 +81,6 @@ class Stream(Sequence[Task]):
     fingerprint: str
     make: Callable[[int], Task] = field(repr=False)
     indices: range
-
-    def __post_init__(self) -> None:
-        if self.scenario not in SCENARIOS:
-            raise unknown("scenario", self.scenario, SCENARIOS)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -184,20 +180,21 @@ def permuted(
 
 def rotated(
     data: Dataset,
-    tasks: int = 10,
+    tasks: int | None = None,
     scenario: str = "domain",
     *,
     angles: Sequence[float] | None = None,
     seed: int = 0,
     validation: float = 0.0,
 ) -> Stream:
-    """One rotation of the images (``[n, height, width, ...]``) a task.
+    """One rotation of the images (``[n, height, width, ...]``) a task, 10 tasks by default.
 
     The angle of task t, in degrees, is ``angles[t]``, or drawn uniformly from the t-th of ``tasks``
     equal bins of [0, 180), as in Lopez-Paz & Ranzato, "Gradient episodic memory" (2017).
     """
     if data.train.x.ndim < 3:
         raise LifelongError(f"{data.name!r} holds no images to rotate (inputs {data.train.x.shape})")
+    tasks = tasks or (10 if angles is None else len(angles))
     if angles is None:
         draws = _generator(seed, "angles").random(tasks)
         angles = [(i + u) * 180 / tasks for i, u in enumerate(draws)]
@@ -226,9 +223,15 @@ def by(
 ) -> Stream:
     """One task a value of ``column``, in the order in which the values first appear."""
     if column not in data.train:
-        raise unknown("column", column, [c for c in data.train if c not in ("x", "y", "id")])
+        columns = [c for c in data.train if c not in ("x", "y", "id")]
+        if not columns:
+            raise LifelongError(f"{data.name!r} has no column {column!r} to tell tasks by")
+        raise unknown("column", column, columns)
     values, first = np.unique(data.train.columns[column], return_index=True)
     values = values[np.argsort(first)]
+    strange = np.setdiff1d(data.test.columns[column], values)
+    if len(strange):
+        raise LifelongError(f"the test set has {column}={strange[0]!s}, the training set has not")
 
     def part(samples: Samples, i: int) -> Samples:
         return samples.take(samples.columns[column] == values[i]).drop(column)
@@ -269,10 +272,13 @@ def _stream(
         raise LifelongError(f"validation={validation}: give a share of the training set in [0, 1)")
     if not names:
         raise LifelongError("a stream needs at least one task")
+    if scenario not in SCENARIOS:
+        raise unknown("scenario", scenario, SCENARIOS)
     stride = max(int(data.train.id.max()), int(data.test.id.max())) + 1
 
     def make(i: int) -> Task:
         train, test = part(data.train, i), part(data.test, i)
+        train, test = train.drop("task"), test.drop("task")  # ours alone: only where ids are told
         check(train, len(classes), f"the training set of task {names[i]!r}")
         check(test, len(classes), f"the test set of task {names[i]!r}")
         if description["kind"] in ("permuted", "rotated"):  # a picture comes back in every task
@@ -305,9 +311,11 @@ def _held_out(y: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarr
     mask = np.zeros(len(y), bool)
     for label in np.unique(y):
         rows = np.flatnonzero(y == label)
-        mask[rng.permutation(rows)[: round(share * len(rows))]] = True
+        mask[rng.permutation(rows)[: min(round(share * len(rows)), len(rows) - 1)]] = True
     return mask
 
 
 def _generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
+    if seed < 0:
+        raise LifelongError(f"seed={seed}: give a number from 0")
     return np.random.default_rng([seed, index, *purpose.encode()])

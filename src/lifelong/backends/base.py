@@ -126,6 +126,10 @@ class Backend(Protocol):
 
     name: str
     ops: Any
+    random: bool
+    """Whether a training step draws random numbers inside the network."""
+    outputs: int | None
+    """The number of scores of a user's own model; None where the learner owns the head."""
     theta: Tensor
     segments: dict[str, Segment]
 
@@ -165,6 +169,15 @@ class Backend(Protocol):
         power: int,
     ) -> Tensor:
         """Sum over samples and over ``f``'s terms (w, v), each [rows], of w |dv/dtheta|^power."""
+
+    def threads(self) -> int:
+        """How many processor threads the framework uses."""
+
+    def set_threads(self, count: int) -> None:
+        """Use so many (the process's setting)."""
+
+    def reset_optimizer(self) -> None:
+        """Forget momentum and step counts (writes)."""
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """(arrays, JSON): parameters, buffers, optimizer."""

@@ -224,6 +224,17 @@ class TorchBackend:
         for moment in self.moments:
             moment.zero_()
 
+    # ---- threads
+    @staticmethod
+    def threads() -> int:
+        """How many processor threads PyTorch uses."""
+        return torch.get_num_threads()
+
+    @staticmethod
+    def set_threads(count: int) -> None:
+        """Use so many; the same number gives the same bits."""
+        torch.set_num_threads(count)
+
     # ---- per-sample moments
     def moment(self, batches: Iterable[Batch], args: Any, f: Terms, power: int) -> Tensor:
         self._mode(training=False)

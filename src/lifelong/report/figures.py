@@ -27,12 +27,13 @@ INK, MUTED, GRID, PAPER = "#1f2933", "#6b7681", "#dde2e7", "#fdfdfc"
 THEME = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", PAPER: "var(--paper)"}
 """Colours that follow the page's light or dark theme."""
 
-PALETTE = (
-    "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #8a5fbf #999933 #aa4466 #44aa99 #a0694b #7b8fd4"
-).split()
+PALETTE = [
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
+    *("#8a5fbf", "#999933", "#aa4466", "#44aa99", "#a0694b", "#7b8fd4"),
+]
 MARKERS = "os^DvPX*<>hp"
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "lifelong",
     "font.family": "DejaVu Sans",
@@ -354,7 +355,7 @@ def heat_map(
     ax.invert_yaxis()
     if n > 12:
         bar = figure.colorbar(mesh, ax=ax, shrink=0.7, format=lambda v, _: percent(v, 0))
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         return figure
     for i, j in zip(*np.nonzero(~np.isnan(values)), strict=True):
         color = "#ffffff" if values[i, j] > 0.55 else "#101820"

@@ -222,8 +222,9 @@ def groups(results: dict[str, Any]) -> list[Group]:
         sorted_runs.setdefault(stream, {}).setdefault(settings, {})[run["seed"]] = run
     places = [stream[:2] for stream in sorted_runs]
     return [
-        Group(*stream[:3], _ordered(list(by_settings.values())), places.count(stream[:2]) == 1)
-        for stream, by_settings in sorted_runs.items()
+        Group(data, scenario, space, _ordered(runs), alone=places.count((data, scenario)) == 1)
+        for (data, scenario, space, _), by_settings in sorted_runs.items()
+        for runs in [list(by_settings.values())]
     ]
 
 

@@ -392,7 +392,7 @@ class Section:
         return (
             self.figure(
                 "curves",
-                f"Average accuracy over the tasks seen so far, after each task. At the end: {names}.",
+                f"Average accuracy over the tasks seen so far, after each task. Finally: {names}.",
                 lambda: figures.curves(self.group, self.look),
                 f"Average accuracy over the tasks seen so far, after each task.{dashed}{band}",
             )
@@ -464,9 +464,7 @@ class Section:
         several = (
             ""
             if len(machines) < 2
-            else (
-                " <strong>These runs come from several machines: compare their times with care.</strong>"
-            )
+            else (" <strong>The runs come from several machines: compare times with care.</strong>")
         )
         return self.figure(
             "cost",
@@ -527,7 +525,10 @@ class Section:
         made = self.small_figures("confusion", one)
         if not made:
             return ""
-        note = '<p class="note">Share in percent of each true class (row) answered as each class (column), after the last task, over all seeds.</p>\n'
+        note = (
+            '<p class="note">Share in percent of each true class (row) answered as each class'
+            " (column), after the last task, over all seeds.</p>\n"
+        )
         return f"<h3>Confusion</h3>\n{note}{made}"
 
     def plasticity(self) -> str:
@@ -578,8 +579,8 @@ def _formulas() -> str:
         '<section>\n<h2 id="formulas">What the numbers mean</h2>\n'
         "<p>R[i, j] is the accuracy on task j after learning task i, of T tasks, by the scenario's"
         " own rule. Every summary follows from R, or from evaluations inside tasks, by these"
-        " formulas. The output space says which classes could be answered when R was measured: all of"
-        f" them, those seen so far, or the task's own.</p>\n<dl>\n{entries}</dl>\n</section>"
+        " formulas. The output space says which classes could be answered when R was measured: all"
+        f" of them, those seen so far, or the task's own.</p>\n<dl>\n{entries}</dl>\n</section>"
     )
 
 

@@ -26,13 +26,11 @@ def size(number: float | None) -> str:
     """1_568_000 bytes as "1.6 MB"."""
     if number is None:
         return DASH
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 999.5:
-            break
-        number /= 1000
-    else:
-        unit = "TB"
-    return f"{number:.0f} {unit}" if unit == "B" or number >= 99.5 else f"{number:.1f} {unit}"
+    if number < 999.5:
+        return f"{number:.0f} B"
+    power = 1 if number < 999.5e3 else 2 if number < 999.5e6 else 3
+    number /= 1000**power
+    return f"{number:.{0 if number >= 99.5 else 1}f} {' kMG'[power]}B"
 
 
 def between(x: Interval) -> str:

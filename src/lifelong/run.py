@@ -1,0 +1,379 @@
+"""Running a learner over a stream: evaluation, checkpoints, resuming to the same bits, results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import __version__, metrics
+from .errors import LifelongError
+from .evaluation import Evaluation, evaluate, plasticity
+from .files import lock, read_arrays, read_json, write_arrays, write_json
+from .learner import Learner
+from .result import Result, bundle, read
+from .store import configuration, from_configuration
+from .stream import Stream, Task
+
+Report = Callable[[str, float], None]
+"""Told (what is being done, share done)."""
+
+
+class TimeUp(LifelongError):
+    """The time limit was reached; the run can be continued."""
+
+
+@dataclass
+class Book:
+    """What a run has measured so far; saved in its checkpoint."""
+
+    rows: list[dict[str, list[float | None]]] = field(default_factory=list)
+    """For every row of R: its accuracies, aware and agnostic of the task."""
+    trace: list[dict[str, Any]] = field(default_factory=list)
+    plasticity: list[dict[str, Any]] = field(default_factory=list)
+    confusion: list[list[int]] | None = None
+    hits: int = 0
+    """Under ``free``: samples predicted rightly before they were learned."""
+    steps: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    """Spent in training, over all sittings."""
+
+
+def run(
+    learner: Learner,
+    stream: Stream,
+    out: str | Path | None = None,
+    evaluate_every: int | None = None,
+    *,
+    checkpoint_every: float = 10.0,
+    time_limit: float | None = None,
+    threads: int = 1,
+    command: str | None = None,
+    report: Report | None = None,
+) -> Result:
+    """Learn the tasks of a stream one after another and measure R.
+
+    With ``out``, the run lives in ``out/runs/<key>/``: a checkpoint while it runs, ``run.json`` when
+    it is done; ``out/results.json`` collects the folder's runs. Killed at any moment and started
+    again, it goes on from the last checkpoint and ends in the same bits; a finished run is read.
+
+    Args:
+        learner: a fresh learner.
+        out: the folder; None: nothing is written.
+        evaluate_every: also evaluate inside tasks, every so many steps (for min-ACC and the
+            anytime accuracy). Under ``free``: by default 50 times in all.
+        checkpoint_every: seconds between checkpoints; there is one at every phase end too.
+        time_limit: seconds after which :class:`TimeUp` is raised, behind a checkpoint.
+        threads: processor threads; part of the run's identity.
+        command: the command line to note in the result.
+        report: called with (words, share done) as the run proceeds.
+
+    Raises:
+        LifelongError: where the folder holds a run of another identity, another process runs in it,
+            or the input makes no sense.
+    """
+    identity = identify(learner, stream, threads, evaluate_every)
+    folder = None if out is None else Path(out) / "runs" / identity["key"]
+    with nullcontext() if folder is None else lock(folder), _threads(learner, threads):
+        if folder is not None:
+            _same_identity(folder, identity)
+            if (folder / "run.json").exists():
+                return read(folder / "run.json")[0]
+        session = _Session(learner, stream, folder, evaluate_every, checkpoint_every, time_limit)
+        session.report = report or (lambda words, share: None)
+        session.learn()
+        result = session.result(identity, command)
+        if folder is not None:
+            result.save(folder / "run.json")
+            (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+            learner.save(folder / "model.safetensors")
+            collect(Path(out))  # type: ignore[arg-type]
+        return result
+
+
+def identify(
+    learner: Learner, stream: Stream, threads: int, evaluate_every: int | None
+) -> dict[str, Any]:
+    """What a run is; ``key`` is a hash of its configuration."""
+    made_of = configuration(learner)
+    surroundings = {name: made_of.pop(name) for name in ("backend", "device", "precision")}
+    whole = {
+        "data": stream.name,
+        "stream": stream.description,
+        "tasks": len(stream),
+        "learner": made_of,
+        "evaluate_every": evaluate_every,
+    }
+    digest = hashlib.blake2b(json.dumps(whole, sort_keys=True).encode(), digest_size=6).hexdigest()
+    return {
+        "key": f"{made_of['method']}-{made_of['seed']}-{digest}",
+        "fingerprint": stream.fingerprint,
+        "threads": threads,
+        **surroundings,
+        "configuration": whole,
+    }
+
+
+def _same_identity(folder: Path, identity: dict[str, Any]) -> None:
+    """Refuse, by name, what differs from the run that the folder was begun with."""
+    file = folder / "identity.json"
+    if not file.exists():
+        write_json(file, identity)
+        return
+    begun = read_json(file)
+    for name in ("fingerprint", "threads", "backend", "device", "precision"):
+        if begun[name] != identity[name]:
+            what = "the data has changed" if name == "fingerprint" else (
+                f"it was begun with {name} {begun[name]}, not {identity[name]}"
+            )
+            raise LifelongError(f"cannot continue {folder}: {what}; use the same or another --out")
+
+
+def collect(out: Path) -> list[Result]:
+    """Gather the finished runs below ``out/runs`` into ``out/results.json``."""
+    files = sorted((out / "runs").glob("*/run.json"))
+    results = [result for file in files for result in read(file)]
+    write_json(out / "results.json", bundle(results))
+    return results
+
+
+class _Session:
+    """One sitting of a run."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        stream: Stream,
+        folder: Path | None,
+        evaluate_every: int | None,
+        checkpoint_every: float,
+        time_limit: float | None,
+    ) -> None:
+        self.learner, self.stream, self.book = learner, stream, Book()
+        self.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
+        self.evaluate_every, self.checkpoint_every = evaluate_every, checkpoint_every
+        self.deadline = None if time_limit is None else time.monotonic() + time_limit
+        self.report: Report
+        self.free = stream.scenario == "free"
+        self.tests: list[Task] = []
+        if self.checkpoint is not None and self.checkpoint.exists():
+            arrays, manifest = read_arrays(self.checkpoint)
+            learner.restore(arrays, manifest["state"])
+            self.book = Book(**manifest["book"])
+
+    def learn(self) -> None:
+        """Learn what is left of the stream."""
+        learner, book = self.learner, self.book
+        self.tests = [task if self.free else _tests_only(task) for task in self.stream]
+        self.marks = np.cumsum([len(task.train) for task in self.tests]) if self.free else None
+        length = 1 if self.free else len(self.stream)
+        if learner.position.task == length and len(book.rows) < len(self.tests):
+            self.row()  # killed between the last step and its evaluation
+        while learner.position.task < length:
+            index = learner.position.task
+            if not self.free and len(book.rows) < index:
+                self.row()
+            task = self.stream.flow() if self.free else self.stream[index]
+            self.learn_task(task)
+            while len(book.rows) < (len(self.tests) if self.free else index + 1):
+                self.row()
+        if not learner.ready:
+            raise LifelongError(f"{learner.method.name} learned nothing from this stream")
+
+    def learn_task(self, task: Task) -> None:
+        """Learn one task, evaluating and saving on the way."""
+        learner, book = self.learner, self.book
+        steps = learner.steps(task)
+        saved = started = time.monotonic()
+        length, total = task.place[1], learner.budget(task)
+        every = self.evaluate_every or (max(1, total // 50) if self.free else None)
+        while True:
+            if self.free:
+                book.hits += self._predicted_rightly(task)
+            position = next(steps, None)
+            if position is None:
+                break
+            now = time.monotonic()
+            book.seconds += now - started
+            if position.step:
+                book.steps += 1
+                book.samples += learner.batch
+                self._mark(task)
+                if every and position.step % every == 0:
+                    self._trace()
+                share = (position.task + min(1.0, position.step / total)) / length
+                self.report(f"task {position.task + 1}/{length}: {task.name}", share)
+            if not position.step or now - saved > self.checkpoint_every:
+                self.save()
+                saved = time.monotonic()
+            if self.deadline is not None and now > self.deadline:
+                self.save()
+                raise TimeUp("the time limit is reached: run the same command to continue")
+            started = time.monotonic()
+        book.seconds += time.monotonic() - started
+
+    def _mark(self, task: Task) -> None:
+        """Under ``free``: a row of R whenever a segment, whose end the learner is not told, ends."""
+        if self.marks is not None:
+            passed = self.learner.position.step * self.learner.batch
+            while len(self.book.rows) < len(self.tests) - 1 and passed >= self.marks[len(self.book.rows)]:
+                self.row()
+
+    def _predicted_rightly(self, task: Task) -> int:
+        """How many of the rows that come next are predicted rightly before they are learned."""
+        rows = self.learner.upcoming(task)
+        if rows is None or not self.learner.ready:
+            return 0
+        return int((self.learner.predict(rows.x) == np.array(task.classes)[rows.y]).sum())
+
+    def row(self) -> None:
+        """Evaluate, and write down a row of R."""
+        learner, book = self.learner, self.book
+        measured = self._evaluate()
+        book.rows.append(_accuracies(measured, len(self.tests)))
+        index = len(book.rows) - 1
+        if measured is not None:
+            book.plasticity.append({"task": index, **plasticity(learner, self.tests[index].test)})
+            counts = measured.aware if learner.scenario == "task" else measured.agnostic
+            book.confusion = None if counts is None else counts.sum(0).tolist()
+        self.save()
+
+    def _trace(self) -> None:
+        measured = self._evaluate()
+        task = len(self.book.rows)
+        accuracies = _accuracies(measured, len(self.tests))[self._kind]
+        self.book.trace.append({"task": task, "step": self.book.steps, "accuracy": accuracies})
+
+    @property
+    def _kind(self) -> str:
+        return "aware" if self.stream.scenario == "task" else "agnostic"
+
+    def _evaluate(self) -> Evaluation | None:
+        if not np.isfinite(self.learner.ops.numpy(self.learner.theta).sum(dtype=float)):
+            raise LifelongError("the parameters are no longer finite: lower the learning rate (--lr)")
+        return evaluate(self.learner, self.tests)
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        if self.checkpoint is not None:
+            arrays, state = self.learner.state()
+            write_arrays(self.checkpoint, arrays, {"state": state, "book": asdict(self.book)})
+
+    def result(self, identity: dict[str, Any], command: str | None) -> Result:
+        """The run's entry in a result file."""
+        learner, book, stream = self.learner, self.book, self.stream
+        rows = {kind: [row[kind] for row in book.rows] for kind in ("aware", "agnostic")}
+        baseline = _baseline(learner, stream, self.tests)
+        R = metrics.matrix(rows[self._kind])
+        base = None if baseline is None else metrics.matrix([baseline])[0]
+        summary = metrics.summarize(R, base, book.trace)
+        recall: list[float | None] = []
+        if book.confusion is not None:
+            recall, balanced = metrics.per_class(np.array(book.confusion))
+            summary["balanced_accuracy"] = balanced
+        if self.free:
+            summary["prequential_accuracy"] = book.hits / sum(len(t.train) for t in self.tests)
+            summary["area_under_anytime_accuracy"] = metrics.area_under_anytime_accuracy(book.trace)
+        made_of = configuration(learner)
+        made_of["threads"] = identity["threads"]
+        return Result(
+            {
+                "key": identity["key"],
+                "data": stream.name,
+                "stream": stream.description,
+                "scenario": stream.scenario,
+                "output_space": learner.output,
+                "method": learner.method.name,
+                "hyperparameters": made_of,
+                "seed": learner.seed,
+                "fingerprint": stream.fingerprint,
+                "tasks": [task.name for task in self.tests],
+                "classes": learner.classes,
+                "R": rows[self._kind],
+                "R_task_aware": rows["aware"],
+                "R_task_agnostic": rows["agnostic"],
+                "baseline": baseline,
+                "metrics": summary,
+                "recall": dict(zip(learner.classes, recall, strict=False)),
+                "confusion": book.confusion,
+                "trace": book.trace,
+                "plasticity": book.plasticity,
+                "cost": cost(learner, book),
+                "versions": versions(learner.backend.name),
+                "hardware": {"machine": platform.machine(), "cores": os.cpu_count()},
+                "command": command or "ll.run(...)",
+            }
+        )
+
+
+def _tests_only(task: Task) -> Task:
+    """The task without its training set, which evaluation does not need."""
+    return Task(task.name, task.test, task.test, task.classes, task.scenario, task.place)
+
+
+def _accuracies(measured: Evaluation | None, tasks: int) -> dict[str, list[float | None]]:
+    if measured is None:
+        return {"aware": [None] * tasks, "agnostic": [None] * tasks}
+    return {"aware": measured.accuracy(True), "agnostic": measured.accuracy(False)}
+
+
+def _baseline(learner: Learner, stream: Stream, tests: Sequence[Task]) -> list[float | None] | None:
+    """b: the accuracies of the untrained network, where it has an answer for every task."""
+    if learner.output != "all" or learner.backend.outputs is not None:
+        return None
+    untrained = from_configuration(configuration(learner) | {"method": "naive", "options": {}})
+    untrained.start(tests[0].train, stream.scenario)
+    untrained.grow(stream.classes)
+    untrained.seen = list(range(len(stream.classes)))
+    measured = evaluate(untrained, tests)
+    return None if measured is None else measured.accuracy(False)
+
+
+def cost(learner: Learner, book: Book) -> dict[str, Any]:
+    """What the run cost. Seconds are those of training; bytes are of stored samples."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {
+        "seconds": book.seconds,
+        "steps": book.steps,
+        "samples_per_second": book.samples / book.seconds if book.seconds else 0.0,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "memory_bytes": learner.memory_bytes,
+        "parameters": learner.parameters,
+        "parameters_added": learner.parameters - learner.initial_parameters,
+    }
+
+
+def versions(backend: str) -> dict[str, str]:
+    """Of Python and of the packages that the numbers depend on."""
+    found = {"lifelong": __version__, "python": platform.python_version()}
+    for name in ("numpy", backend):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+@contextmanager
+def _threads(learner: Learner, threads: int) -> Iterator[None]:
+    """Compute with so many threads, then with as many as before."""
+    before = learner.backend.threads()
+    learner.backend.set_threads(threads)
+    try:
+        yield
+    finally:
+        learner.backend.set_threads(before)

@@ -1,0 +1,172 @@
+"""Saving and loading learners: their configuration and their whole state, as arrays and JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import models
+from .errors import LifelongError
+from .files import read_arrays, write_arrays
+from .optimize import Optimizer, Schedule
+from .optimize.optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from .learner import Learner
+
+FORMAT = 1
+Arrays = dict[str, np.ndarray]
+
+
+# ---- configuration
+def configuration(learner: Learner) -> dict[str, Any]:
+    """What the learner was made of, as JSON knows it."""
+    return {
+        "model": _model_to_json(learner.model),
+        "method": learner.method.name,
+        "options": learner.method.hyperparameters,
+        "objective": learner.objective.name,
+        "optimizer": _optimizer_to_json(learner.optimizer),
+        "batch": learner.batch,
+        "epochs": learner.epochs,
+        "steps": learner.max_steps,
+        "seed": learner.seed,
+        "device": learner.device,
+        "precision": learner.precision,
+        "output": learner.output,
+        "backend": learner.backend.name,
+    }
+
+
+def from_configuration(configuration: dict[str, Any], **changes: Any) -> Learner:
+    """A fresh learner from :func:`configuration`; ``changes`` replace arguments (model, device)."""
+    from .learner import Learner
+    from .methods import method
+
+    arguments = dict(configuration)
+    options = arguments.pop("options")
+    arguments["method"] = method(arguments["method"], options)
+    arguments["optimizer"] = _optimizer_from_json(arguments["optimizer"])
+    if "model" not in changes:
+        arguments["model"] = _model_from_json(arguments["model"])
+    return Learner(**(arguments | changes))
+
+
+def _model_to_json(model: Any) -> dict[str, Any]:
+    if isinstance(model, models.Recipe):
+        return {"kind": type(model).__name__.lower(), **dataclasses.asdict(model)}  # type: ignore[call-overload]
+    return {"kind": "own", "class": f"{type(model).__module__}.{type(model).__qualname__}"}
+
+
+def _model_from_json(description: dict[str, Any]) -> models.Recipe:
+    fields = dict(description)
+    kind = fields.pop("kind")
+    recipes = {r.__name__.lower(): r for r in (models.MLP, models.CNN, models.VAE)}
+    if kind not in recipes:
+        raise LifelongError(
+            f"this learner was made with your own {fields.get('class', kind)}: "
+            "make one and pass it, ll.load(path, model=module)"
+        )
+    return recipes[kind](**_tuples(fields))
+
+
+def _optimizer_to_json(optimizer: Optimizer) -> dict[str, Any]:
+    return {"kind": type(optimizer).__name__.lower(), **dataclasses.asdict(optimizer)}
+
+
+def _optimizer_from_json(description: dict[str, Any]) -> Optimizer:
+    fields = _tuples(description)
+    fields["schedule"] = Schedule(**_tuples(fields["schedule"]))
+    return OPTIMIZERS[fields.pop("kind")](**fields)
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+
+
+# ---- state
+def state(learner: Learner) -> tuple[Arrays, dict[str, Any]]:
+    """The learner's whole state: (arrays, JSON)."""
+    arrays, backend = learner.backend.state()
+    arrays = {f"backend/{name}": array for name, array in arrays.items()} | {"inputs": learner.inputs}
+    parts: dict[str, Any] = {}
+    for part in learner.method:
+        parts[part.name] = {}
+        for name, declared in part.states.items():
+            held, parts[part.name][name] = declared.save()
+            arrays |= {f"part/{part.name}/{name}/{key}": array for key, array in held.items()}
+    manifest = {
+        "scenario": learner.scenario,
+        "output": learner.output,
+        "classes": learner.classes,
+        "seen": learner.seen,
+        "old": learner.old,
+        "heads": [[task, columns] for task, columns in learner.heads.items()],
+        "position": dataclasses.asdict(learner.position),
+        "rng": learner.rng.bit_generator.state,
+        "initial_parameters": learner.initial_parameters,
+        "backend": backend,
+        "parts": parts,
+    }
+    return arrays, manifest
+
+
+def restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None:
+    """Give a fresh learner the state that :func:`state` returned."""
+    from .learner import Position
+
+    if learner.inputs is None:
+        learner.build(arrays["inputs"])
+    learner.scenario, learner.output = manifest["scenario"], manifest["output"]
+    learner.classes = list(manifest["classes"])
+    learner.seen, learner.old = list(manifest["seen"]), list(manifest["old"])
+    learner.heads = {task: list(columns) for task, columns in manifest["heads"]}
+    learner.position = Position(**manifest["position"])
+    learner.rng.bit_generator.state = manifest["rng"]
+    learner.initial_parameters = manifest["initial_parameters"]
+    learner.backend.restore(_below(arrays, "backend/"), manifest["backend"])
+    for part in learner.method:
+        for name, declared in part.states.items():
+            held = _below(arrays, f"part/{part.name}/{name}/")
+            declared.load(held, manifest["parts"][part.name][name])
+
+
+def _below(arrays: Arrays, prefix: str) -> Arrays:
+    return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
+
+
+# ---- files
+def save(learner: Learner, path: str | Path, extra: dict[str, Any] | None = None) -> None:
+    """Write the learner to one safetensors file; ``extra`` is kept beside it."""
+    if learner.inputs is None:
+        raise LifelongError("this learner has learned nothing yet: there is nothing to save")
+    arrays, manifest = state(learner)
+    whole = {
+        "format": FORMAT,
+        "configuration": configuration(learner),
+        "state": manifest,
+        "extra": extra or {},
+    }
+    write_arrays(Path(path), arrays, whole)
+
+
+def load(path: str | Path, **changes: Any) -> Learner:
+    """The learner in a file. ``model=`` gives your own module back to it; ``device=`` moves it.
+
+    Raises:
+        LifelongError: where the file is missing, broken, or of a newer format.
+    """
+    return load_with_extra(path, **changes)[0]
+
+
+def load_with_extra(path: str | Path, **changes: Any) -> tuple[Learner, dict[str, Any]]:
+    """The learner and what was saved beside it."""
+    arrays, whole = read_arrays(Path(path))
+    if whole.get("format") != FORMAT:
+        raise LifelongError(f"{path} has format {whole.get('format')}, this version reads {FORMAT}")
+    learner = from_configuration(whole["configuration"], **changes)
+    restore(learner, arrays, whole["state"])
+    return learner, whole["extra"]
