@@ -85,7 +85,10 @@ def fake_run(method: str, seed: int, tasks: int = 5, noise: float = 0.01) -> dic
                 "task": i,
                 "step": s,
                 "accuracy": [
-                    max(0.0, float(R[i, j]) - (0.25 * (s == 10) * (i > 0)) - 0.5 * (i == j) * (s < 30))
+                    max(
+                        0.0,
+                        float(R[i, j]) - (0.25 * (s == 10) * (i > 0)) - 0.5 * (i == j) * (s < 30),
+                    )
                     if j <= i
                     else None
                     for j in range(tasks)
@@ -105,7 +108,12 @@ def fake_run(method: str, seed: int, tasks: int = 5, noise: float = 0.01) -> dic
         "plasticity": []
         if only_last
         else [
-            {"task": i, "dead_units": 0.02 * i, "effective_rank": 60.0 - 3 * i, "weight_norm": 20.0 + i * keep}
+            {
+                "task": i,
+                "dead_units": 0.02 * i,
+                "effective_rank": 60.0 - 3 * i,
+                "weight_norm": 20.0 + i * keep,
+            }
             for i in range(tasks)
         ],
         "versions": {"lifelong": "0.1.0", "python": "3.11.7", "numpy": "2.0", "torch": "2.5"},
@@ -118,7 +126,431 @@ def _null(R: np.ndarray) -> list[list[float | None]]:
     return [[None if np.isnan(x) else float(x) for x in row] for row in R]
 
 
-def fake_results(methods: list[str], seeds: int = 3, tasks: int = 5, noise: float = 0.01) -> dict[str, Any]:
+def fake_results(
+    methods: list[str], seeds: int = 3, tasks: int = 5, noise: float = 0.01
+) -> dict[str, Any]:
     """Results as ``results.json`` holds them."""
     runs = [fake_run(m, s, tasks, noise) for m in methods for s in range(1, seeds + 1)]
     return {"schema": 1, "runs": runs}
+
+
+def with_accuracies(accuracies: dict[str, list[float]]) -> dict[str, Any]:
+    """Results with these average accuracies, one a seed."""
+    runs = []
+    for method, values in accuracies.items():
+        for seed, value in enumerate(values, 1):
+            run = fake_run(method, seed)
+            run["metrics"]["average_accuracy"] = value
+            runs.append(run)
+    return {"schema": 1, "runs": runs}
+
+
+# Statistics
+
+
+def test_the_interval_is_the_t_interval_by_hand_and_by_scipy():
+    from scipy import stats
+
+    x = interval([1.0, 2.0, 3.0])
+    assert x.mean == 2.0
+    assert x.half == pytest.approx(4.302652729911275 * 1.0 / 3**0.5)  # t of 2 degrees, from a table
+    values = [0.91, 0.88, 0.93, 0.86, 0.9]
+    low, high = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
+    assert (interval(values).low, interval(values).high) == pytest.approx((low, high))
+
+
+def test_differences_are_paired_by_seed():
+    from scipy import stats
+
+    a, b = {1: 0.9, 2: 0.8, 3: 0.7, 9: 0.1}, {3: 0.6, 2: 0.75, 1: 0.8, 4: 0.9}
+    d = paired(a, b)
+    assert d is not None
+    assert d.n == 3
+    test = stats.ttest_rel([0.9, 0.8, 0.7], [0.8, 0.75, 0.6]).confidence_interval(0.95)
+    assert (d.low, d.high) == pytest.approx((test.low, test.high))
+    assert d.distinguishable
+    assert paired({1: 0.5}, {2: 0.5}) is None
+
+
+def test_one_seed_has_no_interval():
+    d = paired({1: 0.9}, {1: 0.8})
+    assert d is not None
+    assert (d.half, d.low, d.high, d.distinguishable) == (None, None, None, None)
+
+
+def test_equal_runs_are_not_distinguishable():
+    assert paired({1: 0.9, 2: 0.8}, {1: 0.9, 2: 0.8}).distinguishable is False
+
+
+def test_comparison_between_the_bounds():
+    rows = report.comparison(
+        with_accuracies(
+            {"er": [0.8, 0.82], "naive": [0.2, 0.2], "ewc": [0.3, 0.4], "joint": [1, 1]}
+        )
+    )
+    assert [row.label for row in rows] == ["joint", "er", "ewc", "naive"]
+    joint, er, ewc, naive = rows
+    assert (joint.role, er.role, naive.role) == ("upper bound", "", "lower bound")
+    assert er.average_accuracy == pytest.approx(0.81)
+    assert er.sd == pytest.approx(0.02 / 2**0.5)
+    assert er.gap_closed == pytest.approx(0.61 / 0.8)
+    assert er.to_best is None
+    assert ewc.to_best.mean == pytest.approx(-0.46)
+    assert er.to_joint.mean == pytest.approx(-0.19)
+    assert er.to_naive.half == pytest.approx(12.706204736 * 0.01)  # t of 1 degree
+    assert naive.gap_closed is None
+    assert joint.forgetting is None
+    assert (er.seeds, er.memory_bytes) == (2, 1_568_000)
+
+
+def test_forgetting_per_task_agrees_with_the_metric():
+    run = fake_run("er", 1)
+    assert forgotten(run).mean() == pytest.approx(run["metrics"]["forgetting"])
+    assert np.isnan(forgotten(fake_run("joint", 1))).all()
+
+
+# Reading
+
+
+def test_the_same_method_twice_is_told_apart_by_what_differs():
+    results = fake_results(["er", "naive"], 1)
+    for memory, rate in ((200, 0.001), (200, 0.01)):
+        run = fake_run("er", 1)
+        run["hyperparameters"]["method"]["memory"] = memory
+        run["hyperparameters"]["optimizer"]["rate"] = rate
+        results["runs"].append(run)
+    labels = {row.label for row in report.comparison(results)}
+    assert labels == {
+        "naive",
+        "er (memory=500, rate=0.001)",
+        "er (memory=200, rate=0.001)",
+        "er (memory=200, rate=0.01)",
+    }
+
+
+def test_each_method_is_held_against_the_naive_that_was_trained_alike():
+    results = with_accuracies({"er": [0.8], "naive": [0.2]})
+    for method, accuracy in (("er", 0.9), ("naive", 0.5)):
+        run = fake_run(method, 1)
+        run["hyperparameters"]["epochs"] = 9
+        run["metrics"]["average_accuracy"] = accuracy
+        results["runs"].append(run)
+    gains = {row.label: row.to_naive.mean for row in report.comparison(results) if not row.role}
+    assert gains == pytest.approx({"er (epochs=1)": 0.6, "er (epochs=9)": 0.4})
+
+
+def test_a_run_done_again_replaces_the_earlier_one():
+    results = with_accuracies({"er": [0.1]})
+    again = with_accuracies({"er": [0.9]})
+    results["runs"] += again["runs"]
+    (row,) = report.comparison(results)
+    assert (row.seeds, row.average_accuracy) == (1, 0.9)
+
+
+def test_scenarios_and_output_spaces_are_kept_apart():
+    results = fake_results(["er"], 1)
+    for change in ({"scenario": "task"}, {"output_space": "all"}):
+        results["runs"].append(fake_run("er", 1) | change)
+    titles = [group.title for group in groups(results)]
+    assert titles == [
+        "mnist-5k, class scenario, 5 tasks, output space seen",
+        "mnist-5k, task scenario",
+        "mnist-5k, class scenario, 5 tasks, output space all",
+    ]
+    assert len(report.verdict(results).splitlines()) == 3
+
+
+def test_confusion_and_recall_are_matched_by_class_name():
+    a, b = fake_run("er", 1), fake_run("er", 2)
+    a |= {"classes": ["2", "10"], "confusion": [[8, 2], [0, 10]], "recall": {"2": 0.8, "10": 1.0}}
+    b |= {"classes": ["10", "2"], "confusion": [[6, 4], [4, 6]], "recall": {"10": 0.6, "2": None}}
+    (group,) = groups({"schema": 1, "runs": [a, b]})
+    (entry,) = group.entries
+    assert group.classes() == ["2", "10"]
+    assert entry.confusion(group.classes()).tolist() == [[0.7, 0.3], [0.2, 0.8]]
+    assert entry.recall() == pytest.approx({"2": 0.8, "10": 0.8})
+
+
+def test_flatten():
+    assert flatten({"a": {"b": 1, "seed": 3}, "c": [1, 2]}) == {"a.b": "1", "c": "[1, 2]"}
+
+
+@pytest.mark.parametrize("results", [{}, {"schema": 2, "runs": [1]}, {"schema": 1, "runs": []}])
+def test_what_cannot_be_read_is_refused(results):
+    with pytest.raises(LifelongError):
+        report.verdict(results)
+
+
+# The verdict
+
+
+def test_verdict_on_a_clear_winner():
+    text = report.verdict(
+        with_accuracies(
+            {
+                "naive": [0.20, 0.21, 0.19],
+                "er": [0.80, 0.81, 0.80],
+                "der++": [0.90, 0.91, 0.90],
+                "ewc": [0.10, 0.11, 0.09],
+                "joint": [0.95, 0.96, 0.97],
+            }
+        )
+    )
+    assert "der++ has the highest average accuracy, 90.3 %, 70.3 points above naive" in text
+    assert "70.3 points above naive (95 % interval 68.9 to 71.8)" in text
+    assert "5.7 points below joint (95 % interval 2.8 to 8.5)" in text
+    assert "closing 93 % of the gap between naive and joint" in text
+    assert "forgets" in text
+    assert "distinguishable from the second, er, which is 10.0 points behind" in text
+    assert "not distinguishable" not in text
+    assert text.endswith("Below naive: ewc (−10.0 points).")
+    assert len(re.findall(r"\.(?: |$)", text)) == 4
+
+
+def test_verdict_when_the_first_two_are_not_distinguishable():
+    text = report.verdict(
+        with_accuracies(
+            {
+                "naive": [0.2, 0.2, 0.2],
+                "er": [0.80, 0.84, 0.79],
+                "der++": [0.81, 0.80, 0.85],
+                "lwf": [0.79, 0.78, 0.80],
+                "ewc": [0.3, 0.3, 0.3],
+            }
+        )
+    )
+    assert "der++ and the second, er, are not distinguishable (1.0 points apart, 95 %" in text
+    assert text.endswith("; nor is lwf.")
+    assert "ewc" not in text
+    assert "joint" not in text
+
+
+def test_verdict_on_one_seed_gives_no_interval():
+    text = report.verdict(
+        with_accuracies({"naive": [0.2], "er": [0.8], "der++": [0.81], "joint": [0.9]})
+    )
+    assert "This is one seed, so no interval can be given" in text
+    assert "whether der++ and er, 1.0 points apart, differ at all cannot be said" in text
+    assert "95 %" not in text
+
+
+def test_verdict_when_nothing_beats_naive():
+    text = report.verdict(with_accuracies({"naive": [0.5, 0.52], "ewc": [0.5, 0.51]}))
+    assert "0.5 points below naive (not distinguishable from it, 95 % interval" in text
+    assert "Below naive: ewc (−0.5 points, not distinguishable)." in text
+
+
+def test_verdict_on_one_run_says_what_was_forgotten_most():
+    run = fake_run("er", 1, tasks=3)
+    run["R"] = [[0.99, None, None], [0.7, 0.98, None], [0.8, 0.5, 0.97]]
+    run["metrics"]["average_accuracy"] = 0.7567
+    text = report.verdict({"schema": 1, "runs": [run]})
+    assert "er ends with an average accuracy of 75.7 %." in text
+    assert "It forgot most of task 2 (2 3), which fell from 98.0 % to 50.0 %." in text
+    assert "one seed, so no interval can be given" in text
+    assert "run naive (the lower bound) and joint (the upper bound)" in text
+    run["R"] = [[0.9, None, None], [0.9, 0.9, None], [0.95, 0.9, 0.9]]
+    assert "It forgot nothing" in report.verdict({"schema": 1, "runs": [run]})
+
+
+def test_verdict_without_measurements():
+    run = fake_run("er", 1, tasks=1)
+    run["metrics"] = dict.fromkeys(run["metrics"])
+    assert "has no average accuracy" in report.verdict({"schema": 1, "runs": [run]})
+    assert "only joint 95.9 % and naive 51.9 %." in report.verdict(
+        fake_results(["naive", "joint"], 2)
+    )
+
+
+# The page
+
+
+class Page(HTMLParser):
+    """Collects tags, text and attributes; checks that tags are closed in order."""
+
+    VOID = ("meta", "br")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A report on hostile names, with nulls (joint) and two seeds."""
+    results = fake_results(["naive", "er", "joint"], 2, tasks=3)
+    for run in results["runs"]:
+        run["tasks"][1] = '<img src=x onerror="alert(1)">'
+        run["command"] = "lifelong run 'a&b' --note \"<script>alert(2)</script>\""
+        if run["method"] == "er":
+            run["method"] = 'er"><script>alert(3)</script>$x$'
+    folder = tmp_path_factory.mktemp("report")
+    return results, folder, report.write(results, folder)
+
+
+@pytest.fixture(scope="module")
+def parsed(written):
+    return Page(written[2].read_text(encoding="utf-8"))
+
+
+def test_the_page_is_self_contained(written, parsed):
+    links = [value for name, value in parsed.attributes if name in ("src", "href", "xlink:href")]
+    assert links
+    assert all(value.startswith(("#", "data:")) for value in links)
+    html = written[2].read_text(encoding="utf-8")
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+    assert not {"script", "link", "iframe", "img"} & set(parsed.tags)
+    assert parsed.open == []
+
+
+def test_every_string_of_the_results_is_escaped(written, parsed):
+    html = written[2].read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "<img" not in html
+    assert 'er"><script>alert(3)</script>$x$' in parsed.text
+    assert "lifelong run 'a&b' --note \"<script>alert(2)</script>\"" in parsed.text
+    assert not [name for name, _ in parsed.attributes if name.startswith("on")]
+
+
+def test_ids_are_unique_and_links_lead_somewhere(parsed):
+    ids = [value for name, value in parsed.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    for name, value in parsed.attributes:
+        if name in ("href", "xlink:href") and value.startswith("#"):
+            assert value[1:] in ids
+
+
+def test_the_verdict_comes_first_and_everything_is_there(written, parsed):
+    text = parsed.text
+    verdict = report.verdict(written[0])
+    order = [
+        verdict,
+        "Comparison",
+        "Output space: seen",
+        "Accuracy while learning",
+        "Accuracy on every task after every task",
+        "Forgetting, task by task",
+        "Cost",
+        "Knowing the task",
+        "Classes",
+        "Plasticity",
+        "What the numbers mean",
+        "How to reproduce",
+    ]
+    text = text[text.index(verdict) :]
+    body = text[text.index("How to reproduce") :]  # after the list of contents
+    places = [text.index(verdict), *(body.index(part) for part in order[1:-1])]
+    assert places[1:] == sorted(places[1:])
+    for name in ("naive", "joint", 'er"><script>', *html.METRICS.values(), *html.FORMULAS):
+        assert name.lower() in text.lower(), name
+    assert "max l<T R[l, j] − R[T, j]" in text
+    for fact in ("torch 2.5", "x86_64", "optimizer.rate = 0.001", "1, 2"):
+        assert fact in text
+
+
+def test_accessible_tables_and_figures(written, parsed):
+    page = written[2].read_text(encoding="utf-8")
+    assert '<html lang="en">' in page
+    assert page.count("<svg ") == page.count('role="img" aria-label="')
+    assert not re.search(r"<th(?! scope=)[ >]", page)
+
+
+def test_figures_are_written_as_png_and_svg(written):
+    _, folder, path = written
+    assert path == folder / "report.html"
+    names = {file.name for file in (folder / "figures").iterdir()}
+    stems = {name.rsplit(".", 1)[0] for name in names}
+    assert names == {f"{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
+    assert {"curves", "inside-tasks", "forgetting", "cost", "plasticity", "matrix-1-joint"} <= stems
+    for stem in stems:
+        png = (folder / "figures" / f"{stem}.png").read_bytes()
+        assert png[:8] == b"\x89PNG\r\n\x1a\n"
+        assert png[-8:-4] == b"IEND"
+        svg = ET.parse(folder / "figures" / f"{stem}.svg").getroot()
+        assert svg.tag == "{http://www.w3.org/2000/svg}svg"
+    assert not list(folder.rglob("*.part"))
+
+
+def test_the_same_results_give_the_same_page():
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    results = fake_results(["er"], 1, tasks=2)
+    results["runs"][0] |= {"classes": [], "recall": {}, "confusion": [], "plasticity": []}
+    page, plots = html.page(results)
+    again, replots = html.page(copy.deepcopy(results))
+    assert page == again
+    assert [plot.png for plot in plots] == [plot.png for plot in replots]
+    assert dict(matplotlib.rcParams) == before
+    assert "Plasticity" not in Page(page).text
+    assert "Dashed" not in Page(page).text
+
+
+def test_a_run_with_hardly_anything_measured_still_has_a_page(tmp_path):
+    run = fake_run("er", 1, tasks=1)
+    run |= {"R_task_aware": None, "R_task_agnostic": None, "baseline": None, "trace": []}
+    run |= {"recall": {}, "confusion": [], "plasticity": [], "cost": {}, "R": [[None]]}
+    run["metrics"] = dict.fromkeys(run["metrics"])
+    page, plots = html.page({"schema": 1, "runs": [run]})
+    assert plots == []
+    path = report.write({"schema": 1, "runs": [run]}, tmp_path / "mine.html")
+    assert path == tmp_path / "mine.html"
+    assert path.read_text(encoding="utf-8") == page
+    assert "er has no average accuracy" in Page(page).text
+
+
+# The figures' small parts
+
+
+def test_labels_are_pushed_apart_but_stay_in_order():
+    places = figures.spread([0.0, 0.5, 0.51, 0.52, 1.0], 0.1, 0, 1)
+    assert (np.diff(places) >= 0.1 - 1e-9).all()
+    assert places[2] == pytest.approx(0.51)
+    assert (places[0], places[-1]) == (0.0, 1.0)
+    crowded = figures.spread([0.98, 0.99, 1.0], 0.1, 0, 1)
+    assert crowded == pytest.approx([0.8, 0.9, 1.0])
+
+
+def test_ticks_are_thinned_to_round_numbers():
+    assert list(figures.ticks(5, 12)) == [0, 1, 2, 3, 4]
+    assert [i + 1 for i in figures.ticks(50, 12)] == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50]
+
+
+def test_steps_inside_tasks_may_count_on_or_start_anew():
+    anew = [{"task": t, "step": s} for t in (0, 1) for s in (5, 10)]
+    on = [{"task": 0, "step": 5}, {"task": 0, "step": 10}, {"task": 1, "step": 15}]
+    assert figures.positions(anew) == [0.5, 1.0, 1.5, 2.0]
+    assert figures.positions([*on, {"task": 1, "step": 20}]) == [0.5, 1.0, 1.5, 2.0]
+
+
+def test_a_method_keeps_its_look_in_all_groups():
+    results = fake_results(["naive", "er", "ewc"], 1)
+    results["runs"] += [
+        run | {"scenario": "task"} for run in fake_results(["ewc", "si"], 1)["runs"]
+    ]
+    look = figures.looks(groups(results))
+    assert set(look) == {"naive", "er", "ewc", "si"}
+    assert len({(one.color, one.marker) for one in look.values()}) == 4

@@ -5,7 +5,11 @@ A recipe maps inputs to features; the learner owns the head above them (one scor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import LifelongError, unknown
 
 
 @dataclass(frozen=True)
@@ -55,3 +59,22 @@ def cnn(*channels: int, features: int = 128) -> CNN:
 def vae(*hidden: int, latent: int = 100) -> VAE:
     """``vae(400, 400, latent=100)``: a variational autoencoder."""
     return VAE(hidden or VAE.hidden, latent)
+
+
+def parse(text: str, options: dict[str, Any] | None = None) -> Recipe:
+    """``mlp``, ``mlp:100,100``, ``cnn:32,64``: a recipe from a command line.
+
+    Raises:
+        LifelongError: for an unknown recipe or option, or widths that are not whole numbers.
+    """
+    name, _, widths = text.partition(":")
+    if name not in RECIPES:
+        raise unknown("model", name, RECIPES)
+    try:
+        recipe = RECIPES[name](*(int(w) for w in widths.split(",") if w))
+        return replace(recipe, **(options or {}))
+    except (ValueError, TypeError) as error:
+        raise LifelongError(f"model {text!r}: write widths as in {name}:100,100 ({error})") from None
+
+
+RECIPES: dict[str, Callable[..., Any]] = {"mlp": mlp, "cnn": cnn}

@@ -326,7 +326,7 @@ def heat_map(
     values: np.ndarray, names: list[str], title: str, across: str, down: str
 ) -> Figure | None:
     """Shares in square cells, numbered up to 12 × 12; hatched where not measured."""
-    if np.isnan(values).all():
+    if not values.size or np.isnan(values).all():
         return None
     n = len(values)
     side = min(5.0, max(3.2, 1.2 + 0.36 * n))
@@ -344,13 +344,13 @@ def heat_map(
     )
     for spine in ax.spines.values():
         spine.set_visible(False)
-    places = ticks(n, 20 if n <= 20 and max(map(len, names)) < 3 else 12)
+    places = ticks(n, 20 if n <= 20 else 12)
     shown = [_short(names[i]) for i in places]
     middles = np.array(places) + 0.5
-    turned = max(map(len, shown)) > 3
-    ax.set_xticks(middles, shown, rotation=45 * turned, ha="right" if turned else "center")
+    turned = max(map(len, shown)) > (3 if n <= 12 else 2)
+    ax.set_xticks(middles, shown, rotation=90 * turned)
     ax.set_yticks(middles, shown)
-    ax.tick_params(length=0)
+    ax.tick_params(length=0, labelsize=11 if n <= 12 else 9)
     ax.set(title=title, xlabel=across, ylabel=down, aspect="equal")
     ax.invert_yaxis()
     if n > 12:

@@ -121,18 +121,17 @@ class Entry:
         """The mean over seeds of R."""
         return mean_over_seeds(matrix(run, name) for run in self.runs.values())
 
-    def confusion(self) -> np.ndarray | None:
-        """Rows true, columns predicted, each row summing to 1; None where not recorded."""
-        names = self.first.get("classes") or []
-        counts = [
-            np.array(run["confusion"], float)
-            for run in self.runs.values()
-            if run.get("confusion") and run.get("classes") == names
-        ]
-        counts = [c for c in counts if c.shape == (len(names), len(names))]
-        if not counts:
-            return None
-        total = np.sum(counts, axis=0)
+    def confusion(self, names: list[str]) -> np.ndarray:
+        """Rows true, columns predicted, in the order of ``names``; each row sums to 1.
+
+        Seeds meet classes in different orders, so they are matched by name.
+        """
+        total = np.zeros((len(names), len(names)))
+        for run in self.runs.values():
+            counts = np.array(run.get("confusion") or [], float)
+            own = [names.index(str(name)) for name in run.get("classes") or []]
+            if counts.size and counts.shape == (len(own), len(own)):
+                total[np.ix_(own, own)] += counts
         rows = total.sum(1, keepdims=True)
         return np.where(rows > 0, total / np.maximum(rows, 1), np.nan)
 
@@ -198,6 +197,14 @@ class Group:
 
         found = [e for e in self.entries if e.method == name and e is not entry]
         return max(found, key=likeness, default=None)
+
+    def classes(self) -> list[str]:
+        """The names of all classes: in the runs' order where they agree, sorted where not."""
+        orders = [[str(name) for name in run.get("classes") or []] for run in self.runs]
+        if all(order == orders[0] for order in orders):
+            return orders[0]
+        names = {name for order in orders for name in order}
+        return sorted(names, key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n))
 
     def task_names(self, limit: int = 12) -> list[str]:
         """Task names where every seed has the same and they are short; numbers otherwise."""

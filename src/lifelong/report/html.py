@@ -98,15 +98,21 @@ FORMULAS = {
 
 
 def write(results: dict[str, Any], folder: Path) -> Path:
-    """Write ``folder/report.html`` and ``folder/figures/*``; returns the page's path."""
+    """Write ``folder/report.html`` and ``folder/figures/*``; returns the page's path.
+
+    ``folder`` may also be the page's own path, if it ends in ``.html``.
+    """
     html, plots = page(results)
-    folder = Path(folder)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    path = Path(folder)
+    if path.suffix != ".html":
+        path /= "report.html"
+    drawn = path.parent / "figures"
+    drawn.mkdir(parents=True, exist_ok=True)
     for plot in plots:
-        _put(folder / "figures" / f"{plot.name}.svg", plot.svg.encode())
-        _put(folder / "figures" / f"{plot.name}.png", plot.png)
-    _put(folder / "report.html", html.encode())
-    return folder / "report.html"
+        _put(drawn / f"{plot.name}.svg", plot.svg.encode())
+        _put(drawn / f"{plot.name}.png", plot.png)
+    _put(path, html.encode())
+    return path
 
 
 def _put(path: Path, content: bytes) -> None:
@@ -375,9 +381,7 @@ class Section:
         names = ", ".join(
             f"{e.label} {percent(e.mean('average_accuracy'))} %" for e in self.group.entries
         )
-        bounds = [
-            f"{e.label}, the {e.role}" for e in self.group.entries if e.role.endswith("bound")
-        ]
+        bounds = [f"{e.label} ({e.role})" for e in self.group.entries if "bound" in e.role]
         dashed = f" Dashed: {escape(listed(bounds))}." if bounds else ""
         band = " Band: standard deviation over seeds." if len(self.group.seeds) > 1 else ""
         gap = self.figure(
@@ -461,17 +465,15 @@ class Section:
                 ]
             )
         machines = dict.fromkeys(_hardware(run) for run in self.group.runs)
-        several = (
-            ""
-            if len(machines) < 2
-            else (" <strong>The runs come from several machines: compare times with care.</strong>")
-        )
+        caption = "Averages over seeds."
+        if len(machines) > 1:
+            caption += " The runs come from several machines: compare their times with care."
         return self.figure(
             "cost",
             "Seconds of training against average accuracy, one marker a method.",
             lambda: figures.cost(self.group, self.look),
             "Up and to the left is better. The marker's area is the replay memory; hollow: none.",
-        ) + table(header, body, f"Averages over seeds.{several}", self.marks())
+        ) + table(header, body, caption, self.marks())
 
     def awareness(self) -> str:
         """Task-aware beside task-agnostic accuracy."""
@@ -498,7 +500,8 @@ class Section:
     def classes(self) -> str:
         """Recall of each class, and who is taken for whom."""
         recalls = [entry.recall() for entry in self.group.entries]
-        names = list(dict.fromkeys(name for recall in recalls for name in recall))
+        classes = self.group.classes()
+        names = [name for name in classes if any(name in recall for recall in recalls)]
         parts = []
         if names:
             header = ["class", *(self.name(e) for e in self.group.entries)]
@@ -507,20 +510,17 @@ class Section:
             ]
             content = table(header, body, "Recall of each class at the end, %.")
             parts.append(_folded("Recall of each class", content, len(names) > 20))
-        if len(self.group.runs[0].get("classes") or []) <= 20:
-            parts.append(self.confusions())
+        if len(classes) <= 20:
+            parts.append(self.confusions(classes))
         return "".join(parts)
 
-    def confusions(self) -> str:
+    def confusions(self, classes: list[str]) -> str:
         def one(entry: Entry) -> tuple[str, Any]:
-            confusion = entry.confusion()
+            shares = entry.confusion(classes)
             alt = (
                 f"{entry.label}: share of each true class (rows) answered as each class (columns)."
             )
-            if confusion is None:
-                return alt, lambda: None
-            names = [str(name) for name in entry.first["classes"]]
-            return alt, lambda: figures.heat_map(confusion, names, entry.label, "answered", "true")
+            return alt, lambda: figures.heat_map(shares, classes, entry.label, "answered", "true")
 
         made = self.small_figures("confusion", one)
         if not made:

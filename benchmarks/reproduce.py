@@ -1,0 +1,136 @@
+"""Reproduce published figures: Split MNIST in three scenarios (van de Ven et al., 2022).
+
+    python benchmarks/reproduce.py            # all that is missing; resumable; about 4 core hours
+    python benchmarks/reproduce.py --table    # only write docs/reproduction.md from the results
+
+Every run's result, with the command that made it, is a file in benchmarks/results/split-mnist/runs.
+The seeds reported are 2 to 6; the hyper-parameters are the authors', who chose them on seed 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from lifelong.compare import compare
+from lifelong.result import Result, read
+from lifelong.spec import Spec
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "split-mnist"
+TABLE = HERE.parent / "docs" / "reproduction.md"
+SEEDS = (2, 3, 4, 5, 6)
+BASE = Spec("mnist", model="mlp:400,400", optimizer="adam", lr=1e-3, batch=128, steps=2000)
+"""Protocol: MLP 784-400-400, Adam 1e-3 never reset, 2,000 steps a task of 128 rows."""
+
+REPLAY = ("er.admission=balanced", "er.admit=task", "er.weights=tasks")
+GOALS = {
+    # (method, scenario): (published, lowest, highest, options)
+    ("naive", "task"): (84.3, 78.3, 90.3, {}),
+    ("naive", "domain"): (60.1, 50.1, 70.1, {}),
+    ("naive", "class"): (19.9, 18.9, 20.9, {}),
+    ("joint", "task"): (99.7, 98.7, 100.0, {}),
+    ("joint", "domain"): (98.6, 97.6, 99.6, {}),
+    ("joint", "class"): (98.2, 97.2, 99.2, {}),
+    ("ewc", "task"): (99.1, 98.1, 100.0, {"set": ("ewc.strength=1e5",)}),
+    ("ewc", "domain"): (63.0, 53.5, 72.5, {"set": ("ewc.strength=1e10",)}),
+    ("ewc", "class"): (20.6, 19.5, 27.0, {"set": ("ewc.strength=1e9",)}),
+    ("er", "task"): (99.0, None, None, {"memory": "100/class", "set": REPLAY}),
+    ("er", "domain"): (93.8, None, None, {"memory": "100/class", "set": REPLAY}),
+    ("er", "class"): (88.8, 87.6, 90.0, {"memory": "100/class", "set": REPLAY}),
+    ("icarl", "class"): (94.6, 93.6, 95.6, {"memory": "2000"}),
+    ("packnet", "task"): (None, None, None, {}),
+    ("dgr", "task"): (99.5, 98.5, 100.0, {}),
+    ("dgr", "domain"): (95.7, 93.9, 97.5, {}),
+    ("dgr", "class"): (91.0, 88.4, 93.6, {}),
+}
+
+
+def specs(methods: set[str] | None) -> list[Spec]:
+    """All runs, one seed of everything before the next seed."""
+    runs = []
+    for seed in SEEDS:
+        for (method, scenario), (*_, options) in GOALS.items():
+            if method == "dgr" and seed > SEEDS[2] or methods and method not in methods:
+                continue
+            space = {"class": "seen" if method == "icarl" else "all"}.get(scenario)
+            runs.append(
+                BASE.with_(method=method, scenario=scenario, output_space=space, seed=seed, **options)
+            )
+    return runs
+
+
+def table(results: list[Result]) -> str:
+    """The page in docs/, made of result files alone."""
+    lines = [
+        "# Published figures, reproduced",
+        "",
+        "Split MNIST, five tasks of two digits, full MNIST; protocol of van de Ven, Tuytelaars &",
+        "Tolias, *Three types of incremental learning* (Nature Machine Intelligence, 2022): MLP",
+        "784-400-400, Adam 1e-3 never reset, 2,000 steps a task of 128 rows (+ 128 replayed), the",
+        "joint bound with five times the steps. Average accuracy after the last task, in %, mean and",
+        "standard deviation over seeds. Under `class` all ten outputs are active from the start, for",
+        "iCaRL those seen so far. A band is two-sided: too good is as suspicious as too bad.",
+        "",
+        "Made by `make reproduce`, which writes this page from the files in",
+        "`benchmarks/results/split-mnist/runs`; each holds its command, versions and R.",
+        "",
+        "| method | scenario | published | band | ours | sd | seeds | verdict | minutes a run |",
+        "|---|---|--:|:-:|--:|--:|--:|:-:|--:|",
+    ]
+    commands = []
+    for (method, scenario), (published, low, high, _) in GOALS.items():
+        runs = [r.data for r in results if (r.data["method"], r.data["scenario"]) == (method, scenario)]
+        if not runs:
+            continue
+        scores = 100 * np.array([run["metrics"]["average_accuracy"] for run in runs])
+        deviation = f"{scores.std(ddof=1):.2f}" if len(scores) > 1 else "-"
+        verdict = "reported" if low is None else "in" if low <= scores.mean() <= high else "**out**"
+        minutes = np.mean([run["cost"]["seconds"] for run in runs]) / 60
+        lines.append(
+            f"| {method} | {scenario} | {published or '-'} | "
+            f"{'-' if low is None else f'{low:g} to {high:g}'} | {scores.mean():.2f} | {deviation} | "
+            f"{len(scores)} | {verdict} | {minutes:.1f} |"
+        )
+        commands.append(f"    {runs[0]['command']}")
+    forgetting = [r.metrics["forgetting"] for r in results if r.data["method"] == "packnet"]
+    if forgetting:
+        lines += ["", f"PackNet's forgetting, highest over seeds: {max(forgetting):.6f}."]
+    lines += ["", "One command of each row (the others differ in `--seed`):", "", *commands, ""]
+    machines = {(r.data["hardware"]["machine"], r.data["versions"]["torch"]) for r in results}
+    lines += [f"Machine: {m}, one thread a run; torch {v}." for m, v in sorted(machines)]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--table", action="store_true", help="only write the table")
+    parser.add_argument("--methods", help="only these, separated by commas")
+    parser.add_argument("--jobs", type=int, help="worker processes (default: the cores)")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="only the first so many seeds")
+    parser.add_argument("--scenarios", help="only these, separated by commas")
+    arguments = parser.parse_args()
+    if not arguments.table:
+        runs = specs(set(arguments.methods.split(",")) if arguments.methods else None)
+        kept = (arguments.scenarios or "task,domain,class").split(",")
+        runs = [r for r in runs if r.seed in SEEDS[: arguments.seeds] and r.scenario in kept]
+
+        def watch(index: int, words: str, share: float, result: Result | None) -> None:
+            if result is not None:
+                accuracy = 100 * (result.metrics["average_accuracy"] or 0)
+                spec = runs[index]
+                print(f"{spec.method:8} {spec.scenario:7} seed {spec.seed}: {accuracy:.2f}", flush=True)
+
+        compare(runs, RESULTS, arguments.jobs, watch)
+        for model in RESULTS.glob("runs/*/model.safetensors"):
+            model.unlink()
+    results = [r for file in sorted(RESULTS.glob("runs/*/run.json")) for r in read(file)]
+    TABLE.write_text(table(results), encoding="utf-8")
+    print(f"{len(results)} runs -> {TABLE}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""A run in words: what the command line says, as a value that can be sent to a worker."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import data, models
+from .errors import LifelongError, unknown
+from .optimize import optimizer, schedule
+from .samples import Dataset
+from .stream import Stream
+
+if TYPE_CHECKING:
+    from .learner import Learner
+    from .result import Result
+
+STREAMS = ("split", "permuted", "rotated", "by")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One run: data, stream, method and learner, each by name. Field = command-line option."""
+
+    data: str
+    method: str = "naive"
+    scenario: str = "class"
+    stream: str = "split"
+    tasks: int | None = None
+    classes_per_task: int = 2
+    by: str | None = None
+    target: str = "label"
+    test: str | None = None
+    model: str = "mlp"
+    memory: str | None = None
+    optimizer: str = "adam"
+    lr: float | None = None
+    batch: int = 128
+    epochs: int | None = None
+    steps: int | None = None
+    seed: int = 1
+    device: str = "cpu"
+    precision: str = "float32"
+    threads: int = 1
+    backend: str = "torch"
+    output_space: str | None = None
+    evaluate_every: int | None = None
+    checkpoint_every: float = 10.0
+    time_limit: float | None = None
+    set: tuple[str, ...] = ()
+    """``part.key=value`` for parts of the method, ``optimizer``, ``model`` and ``stream``."""
+
+    def make_stream(self) -> Stream:
+        """The stream of tasks."""
+        dataset = _dataset(self.data, self.target, self.by, self.test)
+        options = {"scenario": self.scenario, "seed": self.seed} | self._set().get("stream", {})
+        if self.by is not None:
+            return dataset.by(self.by, **options)
+        if self.stream == "split":
+            return dataset.split(self.classes_per_task, **options)
+        if self.stream not in STREAMS:
+            raise unknown("stream", self.stream, STREAMS)
+        if self.stream == "by":
+            raise LifelongError("--stream by needs the column: --by COLUMN")
+        make: Callable[..., Stream] = getattr(dataset, self.stream)
+        return make(self.tasks or 10, **options)
+
+    def make_learner(self) -> Learner:
+        """A fresh learner."""
+        from .learner import Learner
+        from .methods import method
+
+        options = self._set()
+        recipe = models.parse(self.model, options.pop("model", {}))
+        extra = options.pop("optimizer", {})
+        if "schedule" in extra:
+            extra["schedule"] = schedule(extra["schedule"])
+        options.pop("stream", None)
+        self._memory(options)
+        for part in options:
+            if part not in self.method.split("+"):
+                known = [*self.method.split("+"), "model", "optimizer", "stream"]
+                raise unknown("part in --set", part, known)
+        return Learner(
+            recipe,
+            method(self.method, options),
+            optimizer=optimizer(self.optimizer, self.lr, **extra),
+            batch=self.batch,
+            epochs=self.epochs,
+            steps=self.steps,
+            seed=self.seed,
+            device=self.device,
+            precision=self.precision,
+            output=self.output_space,
+            backend=self.backend,
+        )
+
+    def _memory(self, options: dict[str, dict[str, Any]]) -> None:
+        """``memory`` is the capacity of every part that has one."""
+        from .memory import parse_capacity
+        from .methods import registry
+
+        if self.memory is None:
+            return
+        parse_capacity(self.memory)
+        for part in self.method.split("+"):
+            kind = registry().get(part)
+            if kind is not None and "capacity" in {f.name for f in fields(kind)}:  # type: ignore[arg-type]
+                options[part] = {"capacity": _value(self.memory)} | options.get(part, {})
+
+    def _set(self) -> dict[str, dict[str, Any]]:
+        options: dict[str, dict[str, Any]] = {}
+        for item in self.set:
+            name, equals, value = item.partition("=")
+            part, dot, key = name.partition(".")
+            if not (equals and dot and part and key):
+                raise LifelongError(f"--set {item}: write part.key=value, as in er.admission=ring")
+            options.setdefault(part, {})[key] = _value(value)
+        return options
+
+    def run(self, out: str | Path | None = None, report: Any = None) -> Result:
+        """Run it; see :func:`lifelong.run`."""
+        from .run import run
+
+        return run(
+            self.make_learner(),
+            self.make_stream(),
+            out,
+            self.evaluate_every,
+            checkpoint_every=self.checkpoint_every,
+            time_limit=self.time_limit,
+            threads=self.threads,
+            command=self.command(),
+            report=report,
+        )
+
+    def command(self) -> str:
+        """The command line that runs it."""
+        words = ["lifelong", "run", self.data]
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name in ("data", "set") or value == f.default:
+                continue
+            words += [f"--{f.name.replace('_', '-')}", str(value)]
+        for item in self.set:
+            words += ["--set", item]
+        return shlex.join(words)
+
+    def to_json(self) -> str:
+        """For a worker."""
+        return json.dumps({f.name: getattr(self, f.name) for f in fields(self)})
+
+    @staticmethod
+    def from_json(text: str) -> Spec:
+        """What :meth:`to_json` wrote."""
+        values = json.loads(text)
+        return Spec(**values | {"set": tuple(values["set"])})
+
+    def with_(self, **changes: Any) -> Spec:
+        """A copy with these fields changed."""
+        return replace(self, **changes)
+
+
+@lru_cache(maxsize=2)
+def _dataset(name: str, target: str, by: str | None, test: str | None) -> Dataset:
+    return data.load(name, target=target, by=by, test=test)
+
+
+def _value(text: str) -> Any:
+    """A number, true, false, null or a JSON list where it reads as one; else the text itself."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return tuple(value) if isinstance(value, list) else value
