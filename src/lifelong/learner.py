@@ -25,6 +25,8 @@ OUTPUT_SPACES = {"task": "task", "domain": "all", "class": "seen", "free": "all"
 """The default output space of each scenario."""
 CHUNK = 500
 """Rows at a time where nothing is trained."""
+EPOCHS = 10
+"""Passes over a task's samples, unless steps or epochs are given (one under ``free``)."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Learner:
         objective: what the outputs mean.
         optimizer: a recipe (``ll.SGD(0.1)``) or a name.
         batch: rows of the stream a step.
-        epochs, steps: passes over a task's samples, or a number of steps; at most one of them.
+        epochs, steps: passes over a task's samples (10), or a number of steps; at most one of them.
         seed: of initial weights, order of samples, memories and every other draw.
         device: ``cpu``, ``cuda``, ``cuda:1`` ...
         precision: ``float32``, ``float64`` or ``bf16`` (autocast).
@@ -185,8 +187,6 @@ class Learner:
     # ---- what the loop needs
     def _enter(self, task: Task) -> Task:
         """Begin the task, unless a stopped run is in the middle of it; labels become columns."""
-        if task.ordered and (self.epochs or 1) > 1:
-            raise LifelongError("the 'free' scenario is one pass over the stream: leave epochs out")
         if self.inputs is None:
             self.start(task.train, task.scenario)
         elif task.train.x.shape[1:] != self.inputs.shape[1:]:
@@ -206,18 +206,24 @@ class Learner:
         self._activate(task)
         return task
 
-    def start(self, samples: Samples, scenario: str) -> None:
-        """Build the network for inputs like these and let the parts declare their state."""
+    def check(self, scenario: str) -> None:
+        """Refuse a scenario that the method, the output space or the budget does not allow."""
         if not self.method.supports(scenario):
             able = [s for s in OUTPUT_SPACES if self.method.supports(s)]
             raise LifelongError(
                 f"{self.method.name} does not work in the {scenario!r} scenario: "
                 f"choose {' or '.join(able) or 'another method'}"
             )
-        self.scenario = scenario
-        self.output = self.output or OUTPUT_SPACES[scenario]
         if self.output == "task" and scenario != "task":
             raise LifelongError(f"output space 'task' needs task ids, which {scenario!r} hides")
+        if scenario == "free" and (self.epochs or 1) > 1:
+            raise LifelongError("the 'free' scenario is one pass over the stream: leave epochs out")
+
+    def start(self, samples: Samples, scenario: str) -> None:
+        """Build the network for inputs like these and let the parts declare their state."""
+        self.check(scenario)
+        self.scenario = scenario
+        self.output = self.output or OUTPUT_SPACES[scenario]
         self.build(samples.x[:1])
 
     def build(self, inputs: np.ndarray) -> None:
@@ -270,7 +276,8 @@ class Learner:
     def budget(self, task: Task) -> int:
         """How many steps the task takes if no part changes its phases."""
         if self.max_steps is None or task.ordered:
-            return (self.epochs or 1) * -(-len(task.train) // self.batch)
+            passes = 1 if task.ordered else self.epochs or EPOCHS
+            return passes * -(-len(task.train) // self.batch)
         return self.max_steps
 
     def _data(self, task: Task) -> Samples:

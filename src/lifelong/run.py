@@ -23,7 +23,8 @@ from .evaluation import Evaluation, evaluate, plasticity
 from .files import lock, read_arrays, read_json, write_arrays, write_json
 from .learner import Learner
 from .result import Result, bundle, read
-from .store import configuration, from_configuration
+from .samples import Samples
+from .store import configuration, from_configuration, save
 from .stream import Stream, Task
 
 Report = Callable[[str, float], None]
@@ -98,7 +99,8 @@ def run(
         if folder is not None:
             result.save(folder / "run.json")
             (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-            learner.save(folder / "model.safetensors")
+            extra = {"result": result.data, "features": stream.features}
+            save(learner, folder / "model.safetensors", extra, session.guards())
             collect(Path(out))  # type: ignore[arg-type]
         return result
 
@@ -271,6 +273,10 @@ class _Session:
             arrays, state = self.learner.state()
             write_arrays(self.checkpoint, arrays, {"state": state, "book": asdict(self.book)})
 
+    def guards(self) -> list[Samples]:
+        """The test sets, up to 1,000 samples of each, for judging later updates of the model."""
+        return [guard(self.learner, task) for task in self.tests]
+
     def result(self, identity: dict[str, Any], command: str | None) -> Result:
         """The run's entry in a result file."""
         learner, book, stream = self.learner, self.book, self.stream
@@ -316,6 +322,12 @@ class _Session:
                 "command": command or "ll.run(...)",
             }
         )
+
+
+def guard(learner: Learner, task: Task) -> Samples:
+    """Up to 1,000 test samples of a task, their labels as the learner's columns."""
+    test = learner.encode(task.test, task.classes)
+    return test.take(np.random.default_rng(0).permutation(len(test))[:1000])
 
 
 def _tests_only(task: Task) -> Task:

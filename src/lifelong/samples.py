@@ -143,6 +143,12 @@ class Dataset:
 
         return rotated(self, tasks, scenario, **options)
 
+    def whole(self, scenario: str = "class", **options: Any):
+        """All of it as one task, to be updated later. See :func:`lifelong.stream.whole`."""
+        from .stream import whole
+
+        return whole(self, scenario, **options)
+
     def by(self, column: str, scenario: str = "domain", **options: Any):
         """One task a value of ``column``. See :func:`lifelong.stream.by`."""
         from .stream import by

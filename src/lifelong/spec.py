@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,40 +20,44 @@ if TYPE_CHECKING:
     from .learner import Learner
     from .result import Result
 
-STREAMS = ("split", "permuted", "rotated", "by")
+STREAMS = ("split", "permuted", "rotated")
+
+
+def option(default: Any, help: str) -> Any:
+    """A field that is a command-line option of the same name."""
+    return field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One run: data, stream, method and learner, each by name. Field = command-line option."""
+    """One run: data, stream, method and learner, each by name. A field is a command-line option."""
 
     data: str
-    method: str = "naive"
-    scenario: str = "class"
-    stream: str = "split"
-    tasks: int | None = None
-    classes_per_task: int = 2
-    by: str | None = None
-    target: str = "label"
-    test: str | None = None
-    model: str = "mlp"
-    memory: str | None = None
-    optimizer: str = "adam"
-    lr: float | None = None
-    batch: int = 128
-    epochs: int | None = None
-    steps: int | None = None
-    seed: int = 1
-    device: str = "cpu"
-    precision: str = "float32"
-    threads: int = 1
-    backend: str = "torch"
-    output_space: str | None = None
-    evaluate_every: int | None = None
-    checkpoint_every: float = 10.0
-    time_limit: float | None = None
-    set: tuple[str, ...] = ()
-    """``part.key=value`` for parts of the method, ``optimizer``, ``model`` and ``stream``."""
+    method: str = option("naive", "the method, or several joined by +: er+ewc")
+    scenario: str = option("class", "task, domain, class or free")
+    stream: str = option("split", "split, permuted or rotated")
+    tasks: int | None = option(None, "number of tasks of a permuted or rotated stream")
+    classes_per_task: int | None = option(None, "classes of a split's task (own files: all)")
+    by: str | None = option(None, "column that tells the task")
+    target: str = option("label", "column that holds the label")
+    test: str | None = option(None, "file with the test set (otherwise 20 % is held out)")
+    model: str = option("mlp", "mlp, mlp:100,100 or cnn:32,64")
+    memory: str | None = option(None, "stored samples (500, 100/class) or bytes (2MB)")
+    optimizer: str = option("adam", "sgd, adam or adamw")
+    lr: float | None = option(None, "learning rate (default: the optimizer's)")
+    batch: int = option(128, "rows a step")
+    epochs: int | None = option(None, "passes over a task's samples")
+    steps: int | None = option(None, "steps a task, instead of epochs")
+    seed: int = option(1, "of every random draw")
+    device: str = option("cpu", "cpu, cuda, cuda:1")
+    precision: str = option("float32", "float32, float64 or bf16")
+    threads: int = option(1, "processor threads; part of a run's identity")
+    backend: str = option("torch", "torch")
+    output_space: str | None = option(None, "all, seen or task (default: by scenario)")
+    evaluate_every: int | None = option(None, "also evaluate inside tasks, every so many steps")
+    checkpoint_every: float = option(10.0, "seconds between checkpoints")
+    time_limit: float | None = option(None, "stop behind a checkpoint after so many seconds")
+    set: tuple[str, ...] = option((), "part.key=value: er.admission=ring, optimizer.momentum=0.9")
 
     def make_stream(self) -> Stream:
         """The stream of tasks."""
@@ -61,12 +65,12 @@ class Spec:
         options = {"scenario": self.scenario, "seed": self.seed} | self._set().get("stream", {})
         if self.by is not None:
             return dataset.by(self.by, **options)
-        if self.stream == "split":
-            return dataset.split(self.classes_per_task, **options)
         if self.stream not in STREAMS:
             raise unknown("stream", self.stream, STREAMS)
-        if self.stream == "by":
-            raise LifelongError("--stream by needs the column: --by COLUMN")
+        if self.stream == "split":
+            if self.classes_per_task is None and self.data not in data.DATASETS:
+                return dataset.by("task", **options) if "task" in dataset.train else dataset.whole(**options)
+            return dataset.split(self.classes_per_task or 2, **options)
         make: Callable[..., Stream] = getattr(dataset, self.stream)
         return make(self.tasks or 10, **options)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from .errors import LifelongError
 from .files import read_arrays, write_arrays
 from .optimize import Optimizer, Schedule
 from .optimize.optimizers import OPTIMIZERS
+from .samples import Samples
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -139,16 +141,28 @@ def _below(arrays: Arrays, prefix: str) -> Arrays:
 
 
 # ---- files
-def save(learner: Learner, path: str | Path, extra: dict[str, Any] | None = None) -> None:
-    """Write the learner to one safetensors file; ``extra`` is kept beside it."""
+def save(
+    learner: Learner,
+    path: str | Path,
+    extra: dict[str, Any] | None = None,
+    guards: Sequence[Samples] = (),
+) -> None:
+    """Write the learner to one safetensors file; ``extra`` (JSON) and ``guards`` are kept beside it.
+
+    Guards are test sets of what was learned, their ``y`` the learner's columns: an update is judged
+    on them.
+    """
     if learner.inputs is None:
         raise LifelongError("this learner has learned nothing yet: there is nothing to save")
     arrays, manifest = state(learner)
+    for i, guard in enumerate(guards):
+        arrays |= {f"guard/{i}/{name}": array for name, array in guard.columns.items()}
     whole = {
         "format": FORMAT,
         "configuration": configuration(learner),
         "state": manifest,
         "extra": extra or {},
+        "guards": len(guards),
     }
     write_arrays(Path(path), arrays, whole)
 
@@ -159,14 +173,15 @@ def load(path: str | Path, **changes: Any) -> Learner:
     Raises:
         LifelongError: where the file is missing, broken, or of a newer format.
     """
-    return load_with_extra(path, **changes)[0]
+    return load_all(path, **changes)[0]
 
 
-def load_with_extra(path: str | Path, **changes: Any) -> tuple[Learner, dict[str, Any]]:
-    """The learner and what was saved beside it."""
+def load_all(path: str | Path, **changes: Any) -> tuple[Learner, dict[str, Any], list[Samples]]:
+    """The learner, and the extra and the guards that were saved beside it."""
     arrays, whole = read_arrays(Path(path))
     if whole.get("format") != FORMAT:
         raise LifelongError(f"{path} has format {whole.get('format')}, this version reads {FORMAT}")
     learner = from_configuration(whole["configuration"], **changes)
     restore(learner, arrays, whole["state"])
-    return learner, whole["extra"]
+    guards = [Samples(**_below(arrays, f"guard/{i}/")) for i in range(whole["guards"])]
+    return learner, whole["extra"], guards

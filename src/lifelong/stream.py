@@ -81,6 +81,8 @@ class Stream(Sequence[Task]):
     fingerprint: str
     make: Callable[[int], Task] = field(repr=False)
     indices: range
+    features: tuple[str, ...] = ()
+    """The names of the inputs' columns, for a table."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -243,6 +245,16 @@ def by(
     return _stream(data, scenario, data.classes, part, names, description, seed, validation)
 
 
+def whole(
+    data: Dataset, scenario: str = "class", *, seed: int = 0, validation: float = 0.0
+) -> Stream:
+    """All of the data as one task."""
+    description = {"kind": "whole"}
+    return _stream(
+        data, scenario, data.classes, lambda s, i: s, [data.name], description, seed, validation
+    )
+
+
 def _transformed(data, scenario, part, names, description, seed, validation) -> Stream:
     """Tasks that share their labels: under ``task`` and ``class`` each gets classes of its own."""
     if scenario not in ("task", "class"):
@@ -303,6 +315,7 @@ def _stream(
         f"{data.train.fingerprint()}-{data.test.fingerprint()}",
         make,
         range(len(names)),
+        data.features,
     )
 
 

@@ -151,7 +151,7 @@ def assemble(
             where = "test" if task in tasks else "training"
             how = "give it some" if test is not None else "give two of a class, or a test set"
             raise LifelongError(f"task {task!r} has no samples in the {where} set: {how}")
-    return Dataset(name, *parts, known)
+    return Dataset(name, *parts, known, train.columns)
 
 
 def label_names(values: Iterable[Any]) -> list[str | None]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .groups import Entry, Group, Run, forgotten, mean_over_seeds, sd_over_seeds, so_far
+from .groups import Entry, Group, Run, forgotten, matrix, mean_over_seeds, sd_over_seeds, so_far
 from .words import percent, size
 
 if TYPE_CHECKING:
@@ -262,25 +262,40 @@ def line(ax: Axes, y: np.ndarray, look: Look, bare: bool, marks: int = 12) -> No
     )
 
 
-def positions(trace: list[dict[str, Any]]) -> list[float]:
-    """Where the evaluations lie on an axis of tasks: task + share of the task's steps."""
-    x, last, start = [], 0, 0
-    for task in dict.fromkeys(point["task"] for point in trace):
-        steps = [point["step"] for point in trace if point["task"] == task]
-        start = last if steps[0] > last else 0  # steps may count on, or start anew in each task
-        x += [task + (step - start) / max(1, max(steps) - start) for step in steps]
-        last = max(steps)
-    return x
+def positions(trace: list[dict[str, Any]], total: int = 0) -> list[float]:
+    """Where evaluations lie on an axis of tasks: the task + the share of its steps done.
+
+    Steps may start anew in each task or count on, up to ``total``. If they count on, a task began
+    as long before its first evaluation as the first task did.
+    """
+    steps: dict[int, list[int]] = {}
+    for point in trace:
+        steps.setdefault(point["task"], []).append(point["step"])
+    firsts, lasts = [s[0] for s in steps.values()], [s[-1] for s in steps.values()]
+    if all(last < first for last, first in zip(lasts, firsts[1:], strict=False)):
+        before = [0, *lasts]
+        starts = [max(b, f - firsts[0]) for b, f in zip(before, firsts, strict=False)]
+        ends = [*starts[1:], max(total, *lasts[-1:])] if lasts else []
+    else:
+        starts, ends = [0] * len(steps), lasts
+    return [
+        task + (step - start) / max(1, end - start)
+        for (task, own), start, end in zip(steps.items(), starts, ends, strict=True)
+        for step in own
+    ]
 
 
 def first_task(run: Run) -> dict[float, float]:
-    """The accuracy on the first task wherever it was measured inside tasks."""
+    """The accuracy on the first task inside tasks, and at the end of each; {} without a trace."""
     trace = sorted(run.get("trace") or [], key=lambda point: (point["task"], point["step"]))
-    return {
-        round(x, 6): point["accuracy"][0]
-        for x, point in zip(positions(trace), trace, strict=True)
+    places = positions(trace, (run.get("cost") or {}).get("steps") or 0)
+    inside = {
+        round(x, 4): point["accuracy"][0]
+        for x, point in zip(places, trace, strict=True)
         if point["accuracy"] and point["accuracy"][0] is not None
     }
+    ends = {i + 1.0: float(x) for i, x in enumerate(matrix(run)[:, 0]) if not np.isnan(x)}
+    return inside | ends if inside else {}
 
 
 def stability(group: Group, look: dict[str, Look]) -> Figure | None:
@@ -302,13 +317,13 @@ def stability(group: Group, look: dict[str, Look]) -> Figure | None:
         if len(later):
             lowest = later[y[later].argmin()]
             ax.plot(x[lowest], y[lowest], "o", color=look[label].color, clip_on=False)
-            left = x[lowest] > 0.7 * group.length
             ax.annotate(
                 percent(y[lowest]),
                 (x[lowest], y[lowest]),
-                xytext=(-6 if left else 6, 3),
+                xytext=(0, -6 if y[lowest] > 0.15 else 6),
                 textcoords="offset points",
-                ha="right" if left else "left",
+                ha="center",
+                va="top" if y[lowest] > 0.15 else "bottom",
                 fontsize=10,
             )
         ax.set_title(label, color=look[label].color)

@@ -1,7 +1,8 @@
 """Reading ``results.json``: groups of comparable runs, and in each group the methods.
 
-Runs are comparable when they share data, scenario, output space and number of tasks. Within a
-group, an ``Entry`` is one method with one set of hyper-parameters; its runs differ by seed only.
+Runs are comparable when they share data, scenario, output space, and the kind and number of their
+tasks. Within a group, an ``Entry`` is one method with one set of hyper-parameters; its runs differ
+by seed only.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Entry:
 
     @property
     def role(self) -> str:
-        """ "lower bound", "upper bound", "reference", or "" for a method that competes."""
+        """One of "lower bound", "upper bound", "reference", or "" for a method that competes."""
         return REFERENCES.get(self.method, "")
 
     @property
@@ -152,20 +153,22 @@ class Group:
     scenario: str
     output_space: str
     entries: list[Entry]
+    kind: str = ""
+    """How the stream was made: split, permuted, ..."""
     alone: bool = True
     """Whether no other group has the same data and scenario."""
 
     @property
     def title(self) -> str:
-        """ "mnist-5k, class scenario", and what else is needed to tell it from other groups."""
+        """Such as "mnist-5k, class scenario", and what else tells it from other groups."""
         title = f"{self.data}, {self.scenario} scenario"
         return title if self.alone else f"{title}, {self.rest}"
 
     @property
     def rest(self) -> str:
-        """ "5 tasks, output space seen"."""
+        """Such as "5 tasks, split, output space seen"."""
         tasks = "1 task" if self.length == 1 else f"{self.length} tasks"
-        return f"{tasks}, output space {self.output_space}"
+        return ", ".join(filter(None, [tasks, self.kind, f"output space {self.output_space}"]))
 
     @property
     def runs(self) -> list[Run]:
@@ -189,10 +192,7 @@ class Group:
         """The naive (or joint) entry to hold ``entry`` against: the one trained most alike."""
 
         def likeness(other: Entry) -> int:
-            mine, theirs = (
-                {kv for kv in flatten(e.first["hyperparameters"]).items() if kv[0][:6] != "method"}
-                for e in (entry, other)
-            )
+            mine, theirs = (flatten(e.first["hyperparameters"]).items() for e in (entry, other))
             return len(mine & theirs)
 
         found = [e for e in self.entries if e.method == name and e is not entry]
@@ -223,14 +223,15 @@ def groups(results: dict[str, Any]) -> list[Group]:
         raise LifelongError("the results hold no runs: run something first")
     sorted_runs: dict[tuple, dict[tuple, dict[int, Run]]] = {}
     for run in results["runs"]:
-        stream = (run["data"], run["scenario"], run["output_space"], len(run["tasks"]))
+        kind = str((run.get("stream") or {}).get("kind", ""))
+        stream = (run["data"], run["scenario"], run["output_space"], len(run["tasks"]), kind)
         settings = (run["method"], *sorted(flatten(run["hyperparameters"]).items()))
         # A run done again replaces the earlier one.
         sorted_runs.setdefault(stream, {}).setdefault(settings, {})[run["seed"]] = run
     places = [stream[:2] for stream in sorted_runs]
     return [
-        Group(data, scenario, space, _ordered(runs), alone=places.count((data, scenario)) == 1)
-        for (data, scenario, space, _), by_settings in sorted_runs.items()
+        Group(data, scenario, space, _ordered(runs), kind, places.count((data, scenario)) == 1)
+        for (data, scenario, space, _, kind), by_settings in sorted_runs.items()
         for runs in [list(by_settings.values())]
     ]
 

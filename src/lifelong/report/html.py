@@ -221,7 +221,7 @@ def table(
 
 
 def spread(mean: float | None, sd: float | None) -> str:
-    """ "91.2 ± 0.4" in percent."""
+    """As in "91.2 ± 0.4" in percent."""
     return percent(mean) + (f" ± {percent(sd)}" if sd is not None else "")
 
 
@@ -456,7 +456,7 @@ class Section:
                 [
                     self.name(e),
                     percent(e.mean("average_accuracy")),
-                    plain(seconds, 0 if seconds is not None and seconds >= 100 else 1),
+                    plain(seconds, 2 if (seconds or 0) < 1 else 1 if (seconds or 0) < 100 else 0),
                     plain(of["samples_per_second"]),
                     size(of["peak_memory_bytes"]),
                     size(of["memory_bytes"]),

@@ -34,7 +34,7 @@ def size(number: float | None) -> str:
 
 
 def between(x: Interval) -> str:
-    """ "95 % interval 1.0 to 2.0", or "one seed, no interval"."""
+    """As in "95 % interval 1.0 to 2.0", or "one seed, no interval"."""
     if x.low is None or x.high is None:
         return "one seed, no interval"
     return f"95 % interval {percent(x.low)} to {percent(x.high)}"
@@ -46,12 +46,12 @@ def away(x: Interval) -> Interval:
 
 
 def count(n: int, noun: str) -> str:
-    """ "1 seed", "3 seeds"."""
+    """As in "1 seed", "3 seeds"."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def listed(names: list[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """As in "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
@@ -97,7 +97,7 @@ def _alone(group: Group) -> list[str]:
     sentences = [
         f"{_where(group)}, {entry.label} ends with an average accuracy of"
         f" {percent(average.mean)} %{spread}.",
-        _forgot_most(group, entry),
+        _forgot_most(entry),
     ]
     if average.n == 1:
         sentences.append("This is one seed, so no interval can be given.")
@@ -110,7 +110,7 @@ def _alone(group: Group) -> list[str]:
 _BOUND = {"naive": "lower", "joint": "upper"}
 
 
-def _forgot_most(group: Group, entry: Entry) -> str:
+def _forgot_most(entry: Entry) -> str:
     """Which task fell from what to what."""
     matrices = [matrix(run) for run in entry.runs.values()]
     past = mean_over_seeds(matrices)[:-1]
@@ -154,7 +154,7 @@ def _over_naive(d: Interval | None) -> str:
 
 
 def _beside(d: Interval, name: str) -> str:
-    """ "1.0 points above naive (95 % interval 0.5 to 1.5)"."""
+    """As in "1.0 points above naive (95 % interval 0.5 to 1.5)"."""
     text = f"{percent(abs(d.mean))} points {'above' if d.mean >= 0 else 'below'} {name}"
     if d.half is None:
         return text

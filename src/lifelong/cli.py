@@ -1,0 +1,369 @@
+"""The command line. What it prints for a person goes to standard error beside ``--json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from . import data as datasets_module
+from .errors import LifelongError
+from .result import Result, bundle, read
+from .run import TimeUp
+from .spec import Spec
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Keep a model learning without losing what it knew, and prove it.",
+)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Out = Annotated[Path | None, typer.Option(help="folder of the runs (default: runs/DATA)")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+Model = Annotated[Path, typer.Argument(help="a model file, or the folder of a run")]
+
+
+def main() -> None:
+    """Run a command; every error that is the input's fault is one line and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except KeyboardInterrupt:
+        code = 130
+    except TimeUp as stop:
+        errors.print(str(stop), markup=False)
+        code = 3
+    except (LifelongError, typer.TyperException) as error:
+        words = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        errors.print(f"error: {' '.join(words.split())}", markup=False)
+        code = 2
+    if code == 130:
+        errors.print("interrupted: run the same command to continue", markup=False)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def takes_spec(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an argument DATA and the options of :class:`Spec`, except ``without``."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(Spec)
+        named = [f for f in dataclasses.fields(Spec) if f.name not in without]
+        parameters = []
+        for f in named:
+            if f.name == "data":
+                kind: Any = typer.Argument(help="a data set's name (see datasets) or a path")
+                default: Any = inspect.Parameter.empty
+            else:
+                kind = typer.Option(f"--{f.name.replace('_', '-')}", help=f.metadata["help"])
+                default = list(f.default) if f.name == "set" else f.default
+            hint = list[str] if f.name == "set" else hints[f.name]
+            parameters.append(
+                inspect.Parameter(
+                    f.name, inspect.Parameter.KEYWORD_ONLY, default=default,
+                    annotation=Annotated[hint, kind],
+                )
+            )  # fmt: skip
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+        @functools.wraps(command)
+        def wrapper(**values: Any) -> None:
+            chosen = {f.name: values.pop(f.name) for f in named}
+            chosen["set"] = tuple(chosen["set"])
+            command(Spec(**chosen), **values)
+
+        own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        wrapper.__signature__ = inspect.Signature([parameters[0], *own, *parameters[1:]])  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in [*own, *parameters]}
+        return wrapper
+
+    return decorate
+
+
+@app.command()
+@takes_spec()
+def run(spec: Spec, out: Out = None, as_json: Json = False) -> None:
+    """Learn a stream of tasks with one method, and report what was learned and forgotten."""
+    folder = _folder(spec, out)
+    _check(spec)
+    with _bar() as report:
+        result = spec.run(folder, report)
+    model = folder / "runs" / result.data["key"] / "model.safetensors"
+    shutil.copyfile(model, folder / "model.safetensors")
+    if as_json:
+        print(json.dumps(bundle([result])))
+        return
+    print(result)
+    print()
+    _report(folder, bundle([result]))
+    print(f"model: {folder / 'model.safetensors'}")
+
+
+@app.command()
+@takes_spec("method", "seed")
+def compare(
+    spec: Spec,
+    methods: Annotated[str, typer.Option(help="names, separated by commas: naive,er,er+ewc,joint")],
+    seeds: Annotated[int, typer.Option(help="seeds 1 to N")] = 5,
+    jobs: Annotated[int | None, typer.Option(help="worker processes (default: the cores)")] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Compare methods over several seeds, in parallel, between the lower and the upper bound."""
+    if seeds < 1:
+        raise LifelongError(f"--seeds {seeds}: give at least 1")
+    names = list(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip()))
+    if not names:
+        raise LifelongError("--methods is empty: name some, as in naive,er,joint")
+    specs = [
+        spec.with_(method=name, seed=seed, set=_options_of(spec, name, names))
+        for seed in range(1, seeds + 1)
+        for name in names
+    ]
+    folder = _folder(spec, out)
+    for one in specs[: len(names)]:
+        _check(one)
+    from .compare import compare as run_all
+
+    with _live(specs) as watch:
+        results = run_all(specs, folder, jobs, watch)
+    if as_json:
+        print(json.dumps(bundle(results)))
+        return
+    Console(highlight=False).print(_comparison(bundle(results)))
+    _report(folder, bundle(results))
+
+
+def _options_of(spec: Spec, method: str, methods: list[str]) -> tuple[str, ...]:
+    """The ``--set`` items that concern a method; one that concerns none of them stays, and fails."""
+    known = {part for name in methods for part in name.split("+")}
+    mine = method.split("+")
+    return tuple(item for item in spec.set if (p := item.split(".")[0]) in mine or p not in known)
+
+
+@app.command()
+def methods(as_json: Json = False) -> None:
+    """List the methods."""
+    from .methods import registry
+
+    listed = [
+        {
+            "name": part.name,
+            "family": part.family,
+            "scenarios": list(part.scenarios),
+            "options": {f.name: f.default for f in dataclasses.fields(part)},  # type: ignore[arg-type]
+            "paper": part.paper,
+            "known_to_fail": part.fails,
+        }
+        for part in registry().values()
+    ]
+    if as_json:
+        print(json.dumps({"methods": listed}))
+        return
+    table = Table("name", "family", "scenarios", "options (--set name.option=value)", "paper", box=None)
+    for m in listed:
+        options = ", ".join(f"{k}={v}" for k, v in m["options"].items())
+        table.add_row(m["name"], m["family"], " ".join(m["scenarios"]), options, m["paper"])
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def datasets(as_json: Json = False) -> None:
+    """List the data sets that have a name."""
+    listed = [
+        {"name": name, "images": e.images, "classes": e.classes, "description": e.description}
+        for name, e in datasets_module.DATASETS.items()
+    ]
+    if as_json:
+        print(json.dumps({"datasets": listed}))
+        return
+    table = Table("name", "images", "classes", "description", box=None)
+    for d in listed:
+        table.add_row(d["name"], f"{d['images']:,}", str(d["classes"]), d["description"])
+    Console(highlight=False).print(table)
+    print("or a path: a .csv, .parquet or .npz file, or a folder with one table for each task")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="the folder of the runs", metavar="DIR")]) -> None:
+    """Write the report of a folder's runs."""
+    results = read(folder / "results.json")
+    if not results:
+        raise LifelongError(f"{folder} has no finished run: start one with lifelong run --out {folder}")
+    content = bundle(results)
+    Console(highlight=False).print(_comparison(content))
+    _report(folder, content)
+
+
+@app.command()
+def predict(
+    model: Model,
+    data: Annotated[str, typer.Argument(help="a data set's name or a file")],
+    target: Annotated[str, typer.Option(help="column of the label, if there is one")] = "label",
+    task: Annotated[int | None, typer.Option(help="the task's id, in the task scenario")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write (default: print)")] = None,
+    as_json: Json = False,
+) -> None:
+    """Predict the class of every row."""
+    from .predict import predict_rows
+
+    rows, accuracy = predict_rows(model, data, target, task)
+    if accuracy is not None:
+        errors.print(f"accuracy {100 * accuracy:.2f} % on {len(rows)} labelled rows", markup=False)
+    if as_json:
+        print(json.dumps({"predictions": rows, "accuracy": accuracy}))
+        return
+    text = "row,prediction\n" + "".join(f"{i},{_csv(name)}\n" for i, name in enumerate(rows, 1))
+    if out is None:
+        print(text, end="")
+    else:
+        from .files import write
+
+        write(out, text.encode())
+        errors.print(f"{len(rows)} predictions: {out}", markup=False)
+
+
+@app.command()
+def update(
+    model: Model,
+    data: Annotated[str, typer.Argument(help="a data set's name or a file: the next task")],
+    target: Annotated[str, typer.Option(help="column that holds the label")] = "label",
+    test: Annotated[str | None, typer.Option(help="file with the test set")] = None,
+    as_json: Json = False,
+) -> None:
+    """Learn new data as the next task; write a new model beside the old; show what it cost."""
+    from .predict import fitting
+    from .run import collect
+    from .update import find
+    from .update import update as learn
+
+    dataset = fitting(find(model), data, target, test)
+    done = learn(model, dataset, shlex.join(["lifelong", "update", str(model), data]))
+    folder = done.model.parent
+    collect(folder)
+    if as_json:
+        scores = [
+            {"task": n, "before": b, "after": a}
+            for n, b, a in zip(done.names, done.before, done.after, strict=True)
+        ]
+        print(json.dumps({"model": str(done.model), "guards": scores, **bundle([done.result])}))
+        return
+    table = Table("guard set", "before", "after", "change", box=None)
+    for name, before, after in zip(done.names, done.before, done.after, strict=True):
+        change = None if before is None or after is None else 100 * (after - before)
+        table.add_row(name, _percent(before), _percent(after), "-" if change is None else f"{change:+.1f}")
+    Console(highlight=False).print(table)
+    print(f"model: {done.model} (the old one stays; for the report: lifelong report {folder})")
+
+
+# ---- what the commands share
+def _folder(spec: Spec, out: Path | None) -> Path:
+    return out or Path("runs") / Path(spec.data).stem
+
+
+def _check(spec: Spec) -> None:
+    """Everything that can be refused before anything is written, and what is known to fail."""
+    learner = spec.make_learner()
+    learner.check(spec.make_stream().scenario)
+    for part in learner.method:
+        if spec.scenario in part.fails and len(learner.method.parts) == 1 and part.name != "naive":
+            errors.print(
+                f"note: {part.name} alone is known to fail in the {spec.scenario!r} scenario: "
+                f"{part.fails[spec.scenario]}",
+                markup=False,
+            )
+
+
+def _report(folder: Path, content: dict[str, Any]) -> None:
+    from .report import verdict, write
+
+    print(verdict(content))
+    print(f"report: {write(content, folder)}")
+
+
+def _comparison(content: dict[str, Any]) -> Table:
+    from .report import comparison
+
+    table = Table("method", "seeds", "accuracy", "forgetting", "vs naive (95 %)", "seconds", "memory", box=None)
+    for row in comparison(content):
+        gap = row.to_naive
+        between = "-"
+        if gap is not None and row.role != "lower bound":
+            between = f"{100 * gap.mean:+.1f}"
+            if gap.low is not None and gap.high is not None:
+                between += f" [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+        spread = "" if row.sd is None else f" ± {100 * row.sd:.1f}"
+        table.add_row(
+            row.label, str(row.seeds), _percent(row.average_accuracy) + spread,
+            _percent(row.forgetting), between, f"{row.seconds or 0:.1f}",
+            f"{(row.memory_bytes or 0) / 1e6:.2f} MB",
+        )  # fmt: skip
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _csv(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, float], None] | None]:
+    """A progress bar on standard error; nothing where that is not a terminal."""
+    if not errors.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True) as progress:
+        bar = progress.add_task("starting", total=1.0)
+        yield lambda words, share: progress.update(bar, description=words, completed=share)
+
+
+@contextmanager
+def _live(specs: list[Spec]) -> Iterator[Callable[[int, str, float, Result | None], None] | None]:
+    """A table that fills up as runs finish; nothing where standard error is not a terminal."""
+    if not errors.is_terminal:
+        yield None
+        return
+    names = list(dict.fromkeys(spec.method for spec in specs))
+    seeds = sorted({spec.seed for spec in specs})
+    cells = {(spec.method, spec.seed): "" for spec in specs}
+
+    def draw() -> Table:
+        table = Table("method", *(f"seed {s}" for s in seeds), box=None)
+        for name in names:
+            table.add_row(name, *(cells[name, s] for s in seeds))
+        return table
+
+    with Live(draw(), console=errors, transient=True, refresh_per_second=5) as live:
+
+        def watch(index: int, words: str, share: float, result: Result | None) -> None:
+            spec = specs[index]
+            cells[spec.method, spec.seed] = (
+                f"[dim]{100 * share:.0f} %[/dim]"
+                if result is None
+                else f"[bold]{_percent(result.metrics['average_accuracy'])}[/bold]"
+            )
+            live.update(draw())
+
+        yield watch
+
+
+if __name__ == "__main__":
+    main()
