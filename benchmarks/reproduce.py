@@ -54,7 +54,7 @@ def specs(methods: set[str] | None) -> list[Spec]:
     runs = []
     for seed in SEEDS:
         for (method, scenario), (*_, options) in GOALS.items():
-            if method == "dgr" and seed > SEEDS[2] or methods and method not in methods:
+            if (method == "dgr" and seed > SEEDS[2]) or (methods and method not in methods):
                 continue
             space = {"class": "seen" if method == "icarl" else "all"}.get(scenario)
             runs.append(
@@ -122,7 +122,10 @@ def main() -> None:
             if result is not None:
                 accuracy = 100 * (result.metrics["average_accuracy"] or 0)
                 spec = runs[index]
-                print(f"{spec.method:8} {spec.scenario:7} seed {spec.seed}: {accuracy:.2f}", flush=True)
+                print(
+                    f"{spec.method:8} {spec.scenario:7} seed {spec.seed}: {accuracy:.2f}",
+                    flush=True,
+                )
 
         compare(runs, RESULTS, arguments.jobs, watch)
         for model in RESULTS.glob("runs/*/model.safetensors"):

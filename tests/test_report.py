@@ -184,9 +184,7 @@ def test_equal_runs_are_not_distinguishable():
 
 def test_comparison_between_the_bounds():
     rows = report.comparison(
-        with_accuracies(
-            {"er": [0.8, 0.82], "naive": [0.2, 0.2], "ewc": [0.3, 0.4], "joint": [1, 1]}
-        )
+        with_accuracies({"er": [0.8, 0.82], "naive": [0.2, 0.2], "ewc": [0.3, 0.4], "joint": [1, 1]})
     )
     assert [row.label for row in rows] == ["joint", "er", "ewc", "naive"]
     joint, er, ewc, naive = rows
@@ -359,9 +357,7 @@ def test_verdict_without_measurements():
     run = fake_run("er", 1, tasks=1)
     run["metrics"] = dict.fromkeys(run["metrics"])
     assert "has no average accuracy" in report.verdict({"schema": 1, "runs": [run]})
-    assert "only joint 95.9 % and naive 51.9 %." in report.verdict(
-        fake_results(["naive", "joint"], 2)
-    )
+    assert "only joint 95.9 % and naive 51.9 %." in report.verdict(fake_results(["naive", "joint"], 2))
 
 
 # The page
@@ -553,9 +549,7 @@ def test_steps_inside_tasks_may_count_on_or_start_anew():
 
 def test_a_method_keeps_its_look_in_all_groups():
     results = fake_results(["naive", "er", "ewc"], 1)
-    results["runs"] += [
-        run | {"scenario": "task"} for run in fake_results(["ewc", "si"], 1)["runs"]
-    ]
+    results["runs"] += [run | {"scenario": "task"} for run in fake_results(["ewc", "si"], 1)["runs"]]
     look = figures.looks(groups(results))
     assert set(look) == {"naive", "er", "ewc", "si"}
     assert len({(one.color, one.marker) for one in look.values()}) == 4

@@ -25,9 +25,7 @@ DATA = make()
 
 def with_tasks() -> Dataset:
     """The same with a column ``place``: north first, then south."""
-    places = (
-        s.replace(place=np.where(s.id % 4 < 2, "north", "south")) for s in (DATA.train, DATA.test)
-    )
+    places = (s.replace(place=np.where(s.id % 4 < 2, "north", "south")) for s in (DATA.train, DATA.test))
     return Dataset("places", *places, DATA.classes)
 
 
@@ -49,9 +47,7 @@ def contents(stream: Stream) -> list[str]:
 # --- split -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("group", "sizes"), [(1, [1] * 10), (3, [3, 3, 4]), (4, [4, 6]), (10, [10])]
-)
+@pytest.mark.parametrize(("group", "sizes"), [(1, [1] * 10), (3, [3, 3, 4]), (4, [4, 6]), (10, [10])])
 def test_classes_left_over_join_the_last_task(group, sizes):
     stream = DATA.split(group)
     assert [len(task.labels) for task in stream] == sizes
@@ -314,9 +310,7 @@ def test_ids_are_unique_and_stable(kind, scenario):
 def test_an_id_leads_back_to_its_picture():
     rows = {int(i): x for i, x in zip(DATA.train.id, DATA.train.x, strict=True)}
     for task in DATA.split(3):
-        assert all(
-            (rows[int(i)] == x).all() for i, x in zip(task.train.id, task.train.x, strict=True)
-        )
+        assert all((rows[int(i)] == x).all() for i, x in zip(task.train.id, task.train.x, strict=True))
 
 
 @every_stream

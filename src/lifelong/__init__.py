@@ -1,4 +1,4 @@
-"""Continual and incremental learning: keep a model learning without losing what it knew, and prove it."""
+"""Continual and incremental learning: keep a model learning, lose nothing it knew, prove it."""
 
 from importlib import import_module as _import_module
 from typing import Any as _Any
@@ -9,10 +9,14 @@ from .optimize import SGD, Adam, AdamW, constant, cosine, step
 from .samples import Dataset, Samples
 from .stream import Stream, Task
 
+__all__ = [
+    "SGD", "Adam", "AdamW", "Dataset", "LifelongError", "Samples", "Stream", "Task",
+    "constant", "cosine", "data", "models", "step",
+]  # fmt: skip
 __version__ = "0.1.0"
 
 _LAZY = {"Learner": "learner", "Phase": "learner", "Memory": "memory", "Part": "method",
-         "Method": "method", "Result": "result", "run": "run", "load": "store"}  # fmt: skip
+         "Method": "method", "Result": "result", "run": "runner", "load": "store"}  # fmt: skip
 
 
 def __getattr__(name: str) -> _Any:
@@ -30,4 +34,4 @@ def __getattr__(name: str) -> _Any:
 def __dir__() -> list[str]:
     from .methods import registry
 
-    return sorted({*globals(), *_LAZY, *(part.__name__ for part in registry().values())})
+    return sorted({*__all__, *_LAZY, *(part.__name__ for part in registry().values())})

@@ -63,7 +63,9 @@ class Batch:
         if len(self.blocks) == 1:
             return self.samples.columns | self.extra
         shared = [c for c in self.samples if all(c in s for _, s, _ in self.blocks)]
-        return {c: np.concatenate([s.columns[c] for _, s, _ in self.blocks]) for c in shared} | self.extra
+        return {
+            c: np.concatenate([s.columns[c] for _, s, _ in self.blocks]) for c in shared
+        } | self.extra
 
     def weights(self) -> np.ndarray | None:
         """The rows' weights, ``float32 [rows]`` with sum 1, or None where all are equal."""
@@ -72,7 +74,10 @@ class Batch:
             return None
         total = sum(share for _, _, share in self.blocks)
         return np.concatenate(
-            [np.full(len(s), w / total, np.float32) for (_, s, _), w in zip(self.blocks, shares, strict=True)]
+            [
+                np.full(len(s), w / total, np.float32)
+                for (_, s, _), w in zip(self.blocks, shares, strict=True)
+            ]
         )
 
     def __len__(self) -> int:
@@ -90,6 +95,11 @@ class Batch:
 
 class Outputs:
     """What a model returns: named tensors whose first axis is rows; ``out[rows]`` slices them all."""
+
+    scores: Any
+    """``[rows, classes]``, or what else the model ends in."""
+    features: Any
+    """``[rows, features]``, what the head sees; absent in a user's own model."""
 
     def __init__(self, **fields: Any) -> None:
         self.__dict__.update(fields)

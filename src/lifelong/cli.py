@@ -23,7 +23,7 @@ from rich.table import Table
 from . import data as datasets_module
 from .errors import LifelongError
 from .result import Result, bundle, read
-from .run import TimeUp
+from .runner import TimeUp
 from .spec import Spec
 
 app = typer.Typer(
@@ -70,7 +70,7 @@ def takes_spec(*without: str) -> Callable[[Callable[..., None]], Callable[..., N
                 default: Any = inspect.Parameter.empty
             else:
                 kind = typer.Option(f"--{f.name.replace('_', '-')}", help=f.metadata["help"])
-                default = list(f.default) if f.name == "set" else f.default
+                default = [] if f.name == "set" else f.default
             hint = list[str] if f.name == "set" else hints[f.name]
             parameters.append(
                 inspect.Parameter(
@@ -160,7 +160,7 @@ def methods(as_json: Json = False) -> None:
     """List the methods."""
     from .methods import registry
 
-    listed = [
+    listed: list[dict[str, Any]] = [
         {
             "name": part.name,
             "family": part.family,
@@ -184,7 +184,7 @@ def methods(as_json: Json = False) -> None:
 @app.command()
 def datasets(as_json: Json = False) -> None:
     """List the data sets that have a name."""
-    listed = [
+    listed: list[dict[str, Any]] = [
         {"name": name, "images": e.images, "classes": e.classes, "description": e.description}
         for name, e in datasets_module.DATASETS.items()
     ]
@@ -199,7 +199,9 @@ def datasets(as_json: Json = False) -> None:
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="the folder of the runs", metavar="DIR")]) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(help="the folder of the runs", metavar="DIR")],
+) -> None:
     """Write the report of a folder's runs."""
     results = read(folder / "results.json")
     if not results:
@@ -247,7 +249,7 @@ def update(
 ) -> None:
     """Learn new data as the next task; write a new model beside the old; show what it cost."""
     from .predict import fitting
-    from .run import collect
+    from .runner import collect
     from .update import find
     from .update import update as learn
 
@@ -265,7 +267,9 @@ def update(
     table = Table("guard set", "before", "after", "change", box=None)
     for name, before, after in zip(done.names, done.before, done.after, strict=True):
         change = None if before is None or after is None else 100 * (after - before)
-        table.add_row(name, _percent(before), _percent(after), "-" if change is None else f"{change:+.1f}")
+        table.add_row(
+            name, _percent(before), _percent(after), "-" if change is None else f"{change:+.1f}"
+        )
     Console(highlight=False).print(table)
     print(f"model: {done.model} (the old one stays; for the report: lifelong report {folder})")
 
@@ -298,7 +302,16 @@ def _report(folder: Path, content: dict[str, Any]) -> None:
 def _comparison(content: dict[str, Any]) -> Table:
     from .report import comparison
 
-    table = Table("method", "seeds", "accuracy", "forgetting", "vs naive (95 %)", "seconds", "memory", box=None)
+    table = Table(
+        "method",
+        "seeds",
+        "accuracy",
+        "forgetting",
+        "vs naive (95 %)",
+        "seconds",
+        "memory",
+        box=None,
+    )
     for row in comparison(content):
         gap = row.to_naive
         between = "-"

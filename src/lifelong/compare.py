@@ -31,7 +31,7 @@ def compare(
     Raises:
         LifelongError: with the first failing run's message; the finished ones stay on disk.
     """
-    from .run import collect
+    from .runner import collect
 
     watch = watch or (lambda index, words, share, result: None)
     waiting: Queue[int] = Queue()

@@ -15,7 +15,8 @@ from .backends import base as backends
 from .batch import Batch, Outputs, Step
 from .errors import LifelongError, unknown
 from .method import THETA, Method, Part
-from .optimize import Adam, Optimizer, optimizer as make_optimizer
+from .optimize import Optimizer
+from .optimize import optimizer as make_optimizer
 from .samples import Samples
 from .state import MemoryState
 from .store import restore, save, state
@@ -110,7 +111,7 @@ class Learner:
         self.rate = self.optimizer.lr
         self.position = Position()
         self.scenario: str | None = None
-        self.inputs: np.ndarray | None = None
+        self.inputs: Any = None
         """One sample's inputs ``[1, ...]``: their shape and type, once learning has started."""
         self.classes: list[str] = []
         """The names of the classes; the column of a score is the index in here."""
@@ -260,8 +261,8 @@ class Learner:
         generator = np.random.default_rng([self.seed, 2, len(self.classes)])
         remap = self.backend.grow(len(self.classes), generator)
         for part in self.method:
-            for state in part.states.values():
-                state.grow(remap)
+            for declared in part.states.values():
+                declared.grow(remap)
         if len(self.classes) == len(names):
             self.initial_parameters = self.parameters
 
@@ -337,7 +338,17 @@ class Learner:
 
     @cached_property
     def _hooks(self) -> dict[str, list[Callable[..., Any]]]:
-        names = "begin phases batch model_args loss gradient step observe end".split()
+        names = [
+            "begin",
+            "phases",
+            "batch",
+            "model_args",
+            "loss",
+            "gradient",
+            "step",
+            "observe",
+            "end",
+        ]
         return {name: self.method.hooks(name) for name in names}
 
     # ---- what a method is offered
@@ -371,6 +382,7 @@ class Learner:
             return train
         met = self._samples.take(self._pass(0)[: step * self.batch])
         return met if self._samples is train else met.take(np.isin(met.id, train.id))
+
     @property
     def theta(self) -> Any:
         """All parameters, one vector."""
@@ -450,7 +462,6 @@ class Learner:
             seed=self.seed + 1, device=self.device, precision=self.precision,
             backend=self.backend.name,
         )  # fmt: skip
-        assert self.inputs is not None
         inner.build(self.inputs)
         return inner
 

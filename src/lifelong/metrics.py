@@ -76,9 +76,7 @@ def min_acc(R: np.ndarray, trace: list[dict[str, Any]]) -> Number:
         return None
     inside = matrix([point["accuracy"] for point in trace])
     tasks = np.array([point["task"] for point in trace])
-    lows = [
-        np.min(np.concatenate([inside[tasks > j, j], R[j + 1 :, j]])) for j in range(len(R) - 1)
-    ]
+    lows = [np.min(np.concatenate([inside[tasks > j, j], R[j + 1 :, j]])) for j in range(len(R) - 1)]
     return _mean(lows)
 
 

@@ -29,7 +29,9 @@ def predict_rows(
         x, found, names = sets.features(data, target)
         labels, x = found or [], x[:, _order(names, extra.get("features") or [], data)]
     predicted = learner.predict(x, task).tolist()
-    accuracy = float(np.mean([p == y for p, y in zip(predicted, labels, strict=True)])) if labels else None
+    accuracy = (
+        float(np.mean([p == y for p, y in zip(predicted, labels, strict=True)])) if labels else None
+    )
     return predicted, accuracy
 
 

@@ -62,14 +62,19 @@ class Spec:
     def make_stream(self) -> Stream:
         """The stream of tasks."""
         dataset = _dataset(self.data, self.target, self.by, self.test)
-        options = {"scenario": self.scenario, "seed": self.seed} | self._set().get("stream", {})
+        options: dict[str, Any] = {"scenario": self.scenario, "seed": self.seed}
+        options |= self._set().get("stream", {})
         if self.by is not None:
             return dataset.by(self.by, **options)
         if self.stream not in STREAMS:
             raise unknown("stream", self.stream, STREAMS)
         if self.stream == "split":
             if self.classes_per_task is None and self.data not in data.DATASETS:
-                return dataset.by("task", **options) if "task" in dataset.train else dataset.whole(**options)
+                return (
+                    dataset.by("task", **options)
+                    if "task" in dataset.train
+                    else dataset.whole(**options)
+                )
             return dataset.split(self.classes_per_task or 2, **options)
         make: Callable[..., Stream] = getattr(dataset, self.stream)
         return make(self.tasks or 10, **options)
@@ -129,7 +134,7 @@ class Spec:
 
     def run(self, out: str | Path | None = None, report: Any = None) -> Result:
         """Run it; see :func:`lifelong.run`."""
-        from .run import run
+        from .runner import run
 
         return run(
             self.make_learner(),

@@ -59,7 +59,7 @@ def from_configuration(configuration: dict[str, Any], **changes: Any) -> Learner
 
 def _model_to_json(model: Any) -> dict[str, Any]:
     if isinstance(model, models.Recipe):
-        return {"kind": type(model).__name__.lower(), **dataclasses.asdict(model)}  # type: ignore[call-overload]
+        return {"kind": type(model).__name__.lower(), **dataclasses.asdict(model)}
     return {"kind": "own", "class": f"{type(model).__module__}.{type(model).__qualname__}"}
 
 

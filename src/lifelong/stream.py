@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -135,7 +136,7 @@ def split(
         order = _generator(seed, "classes").permutation(order)
     count = len(order) // classes_per_task
     bounds = [i * classes_per_task for i in range(count)] + [len(order)]
-    groups = [order[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    groups = [order[a:b] for a, b in pairwise(bounds)]
     position = np.empty(len(order), np.int64)
     if scenario == "domain":
         for group in groups:
@@ -245,9 +246,7 @@ def by(
     return _stream(data, scenario, data.classes, part, names, description, seed, validation)
 
 
-def whole(
-    data: Dataset, scenario: str = "class", *, seed: int = 0, validation: float = 0.0
-) -> Stream:
+def whole(data: Dataset, scenario: str = "class", *, seed: int = 0, validation: float = 0.0) -> Stream:
     """All of the data as one task."""
     description = {"kind": "whole"}
     return _stream(

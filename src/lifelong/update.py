@@ -16,7 +16,7 @@ from .errors import LifelongError
 from .evaluation import Evaluation, evaluate
 from .learner import Learner
 from .result import Result
-from .run import Book, cost, guard, versions
+from .runner import Book, cost, guard, versions
 from .samples import Samples
 from .store import load_all, save
 from .stream import Task

@@ -69,9 +69,7 @@ def age_slots(segments: dict[str, Segment]) -> dict[str, slice]:
     return slots
 
 
-def moving(
-    segments: dict[str, Segment], ages: np.ndarray, rows: np.ndarray | None
-) -> list[Run]:
+def moving(segments: dict[str, Segment], ages: np.ndarray, rows: np.ndarray | None) -> list[Run]:
     """The runs of theta that move when only these rows of the head do (None: all rows).
 
     Neighbouring parameters of the same age are one run, so their update is one operation.
@@ -88,8 +86,10 @@ def moving(
                     a, b = int(block[0]), int(block[-1]) + 1
                     at = slice(slot.start + a, slot.start + b)
                     runs.append(Run(segment.start + a * width, segment.start + b * width, at))
-        elif runs and runs[-1].stop == segment.start and (
-            len(set(ages[runs[-1].ages.start : slot.stop])) == 1
+        elif (
+            runs
+            and runs[-1].stop == segment.start
+            and (len(set(ages[runs[-1].ages.start : slot.stop])) == 1)
         ):
             runs[-1] = Run(runs[-1].start, segment.stop, slice(runs[-1].ages.start, slot.stop))
         else:
@@ -165,6 +165,7 @@ class Backend(Protocol):
     def moment(
         self,
         batches: Iterable[Batch],
+        args: Callable[[Batch], dict[str, Any]],
         f: Callable[[Outputs, Batch], list[tuple[Tensor, Tensor]]],
         power: int,
     ) -> Tensor:

@@ -13,7 +13,6 @@ from torch.func import functional_call, jacrev, vmap
 
 from ..batch import Batch, Outputs
 from ..errors import LifelongError, unknown
-from ..method import THETA
 from ..optimize import SGD, Adam, AdamW, Optimizer
 from .base import HEAD, Segment, age_slots, initial_values, layout, moving
 from .torch_models import Network, build
@@ -51,6 +50,12 @@ class TorchBackend:
             self.network = Network(body, width if head and not own else None)
         self.outputs = width if own else None
         """The fixed number of scores of a user's own model; None where the learner owns the head."""
+        everywhere = dict(self.network.named_parameters(remove_duplicate=False))
+        self._places = {
+            name: [other for other, same in everywhere.items() if same is parameter]
+            for name, parameter in self.network.named_parameters()
+        }
+        """Parameter name -> all names it goes by (tied weights have several)."""
         given = {k: p.detach() for k, p in body.named_parameters(prefix="body")}
         shapes = {k: tuple(p.shape) for k, p in given.items()}
         if not own:
@@ -73,10 +78,16 @@ class TorchBackend:
         self._sizes = [segment.size for segment in self.segments.values()]
 
     def _hold(self, theta: Tensor) -> None:
-        """theta, and a leaf on the same storage that gradients are taken with respect to."""
+        """Make this theta: the network's own parameters become views of it."""
         self.theta = theta.detach().contiguous()
-        self._leaf = self.theta.detach().requires_grad_()
-        self._d = torch.zeros_like(self.theta)
+        self._g, self._d = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
+        self._parameters = []
+        for name, segment in self.segments.items():
+            parameter = nn.Parameter(self._piece(self.theta, segment))
+            for place in self._places[name]:
+                path, _, kind = place.rpartition(".")
+                setattr(self.network.get_submodule(path), kind, parameter)
+            self._parameters.append(parameter)
 
     def grow(self, classes: int, rng: np.random.Generator) -> Callable[[Tensor, Any], Tensor]:
         old = self.segments
@@ -88,7 +99,7 @@ class TorchBackend:
         self._lay_out(shapes)
 
         def remap(vector: Tensor, fill: float | str) -> Tensor:
-            new = self.vector(fill) if fill == THETA else vector.new_full((self._size,), fill)
+            new = self.theta.clone() if isinstance(fill, str) else vector.new_full((self._size,), fill)
             for name, segment in old.items():
                 start = self.segments[name].start
                 new[start : start + segment.size] = vector[segment.start : segment.stop]
@@ -121,7 +132,7 @@ class TorchBackend:
         self._d.zero_()
 
     def vector(self, fill: float | str = 0.0, dtype: str | None = None) -> Tensor:
-        if fill == THETA:
+        if isinstance(fill, str):  # THETA
             return self.theta.clone()
         return torch.full_like(self.theta, fill, dtype=getattr(torch, dtype) if dtype else None)
 
@@ -139,28 +150,34 @@ class TorchBackend:
             return tensor.to(self.dtype).mul_(1 / 255)
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
-    def _call(self, theta: Tensor, x: Tensor, args: dict[str, Any]) -> Outputs:
-        pieces = zip(self.segments.values(), theta.split(self._sizes), strict=True)
+    def _call(self, x: Tensor, args: dict[str, Any], at: Tensor | None = None) -> Outputs:
+        """The network with its own parameters, which are theta, or with those ``at``."""
+        if self.autocast:
+            with torch.autocast(self.device.type, torch.bfloat16):
+                out = self._apply(x, args, at)
+            return Outputs(**{name: field.float() for name, field in vars(out).items()})
+        return self._apply(x, args, at)
+
+    def _apply(self, x: Tensor, args: dict[str, Any], at: Tensor | None) -> Outputs:
+        if at is None:
+            return self.network(x, **args)
+        pieces = zip(self.segments.values(), at.split(self._sizes), strict=True)
         parameters = {segment.name: piece.view(segment.shape) for segment, piece in pieces}
-        if not self.autocast:
-            return functional_call(self.network, parameters, (x,), args)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            out = functional_call(self.network, parameters, (x,), args)
-        return Outputs(**{name: field.float() for name, field in vars(out).items()})
+        return functional_call(self.network, parameters, (x,), args)
 
     def forward(self, batch: Batch, args: dict[str, Any], at: Tensor | None = None) -> Outputs:
         self._mode(training=False)
         with torch.no_grad():
-            return self._call(self.theta if at is None else at, batch.x, args)
+            return self._call(batch.x, args, at)
 
     def gradient(
         self, batch: Batch, args: dict[str, Any], loss: Callable[[Outputs], Tensor]
     ) -> tuple[Outputs, Tensor]:
         self._mode(training=True)
         with self._randomness(batch):
-            out = self._call(self._leaf, batch.x, args)
-        (g,) = torch.autograd.grad(loss(out), self._leaf)
-        return out, g
+            out = self._call(batch.x, args)
+        pieces = torch.autograd.grad(loss(out), self._parameters, materialize_grads=True)
+        return out, torch.cat([piece.reshape(-1) for piece in pieces], out=self._g)
 
     def _mode(self, training: bool) -> None:
         if self.network.training != training:
@@ -186,7 +203,13 @@ class TorchBackend:
         return self._d
 
     def _propose(
-        self, d: Tensor, theta: Tensor, g: Tensor, moments: list[Tensor], rate: float, ages: np.ndarray
+        self,
+        d: Tensor,
+        theta: Tensor,
+        g: Tensor,
+        moments: list[Tensor],
+        rate: float,
+        ages: np.ndarray,
     ) -> None:
         """Write the change of ``theta`` into ``d``; ``ages`` [rows] count the updates so far."""
         optimizer = self.optimizer
@@ -261,7 +284,7 @@ class TorchBackend:
             for name, layer in layers.items()
         ]
         try:
-            out = self._call(self._leaf, batch.x, args)
+            out = self._call(batch.x, args)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -287,7 +310,7 @@ class TorchBackend:
         def values(theta: Tensor, row: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
             one = Batch(batch.samples)
             one.tensors = {k: v.unsqueeze(0) for k, v in row.items()}
-            terms = f(self._call(theta, one.x, args(one)), one)
+            terms = f(self._call(one.x, args(one), theta), one)
             return torch.stack([v[0] for _, v in terms]), torch.stack([w[0] for w, _ in terms])
 
         slopes = vmap(jacrev(lambda t, r: values(t, r)[:1] + values(t, r)[1:], has_aux=True), (None, 0))

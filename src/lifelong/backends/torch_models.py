@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import singledispatch
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ def build(recipe: object, shape: tuple[int, ...]) -> nn.Module:
 def dense(widths: list[int]) -> nn.Sequential:
     """Linear layers between these widths, each followed by ReLU."""
     layers: list[nn.Module] = []
-    for a, b in zip(widths[:-1], widths[1:], strict=True):
+    for a, b in pairwise(widths):
         layers += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers)
 
@@ -40,7 +41,7 @@ def _(recipe: CNN, shape: tuple[int, ...]) -> nn.Module:
         raise LifelongError(f"a cnn with {len(recipe.channels)} poolings cannot take inputs {shape}")
     channels = [1 if len(shape) == 2 else shape[2], *recipe.channels]
     layers: list[nn.Module] = [ChannelsFirst()]
-    for a, b in zip(channels[:-1], channels[1:], strict=True):
+    for a, b in pairwise(channels):
         layers += [nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     side = [n // 2 ** len(recipe.channels) for n in shape[:2]]
     size = side[0] * side[1] * channels[-1]

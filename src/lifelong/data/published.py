@@ -107,8 +107,7 @@ def _idx(
 ) -> Dataset:
     """A data set of four idx files: training images and labels, test images and labels."""
     x, y, x_test, y_test = (
-        _array(fetch(folder / file, digest, source))
-        for file, digest in zip(FILES, sha256, strict=True)
+        _array(fetch(folder / file, digest, source)) for file, digest in zip(FILES, sha256, strict=True)
     )
     n, ids = len(x), np.arange(len(x) + len(x_test))
     train = Samples(x=x, y=y.astype(np.int64), id=ids[:n])

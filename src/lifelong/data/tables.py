@@ -128,9 +128,7 @@ def _files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
     if not isinstance(paths, str | os.PathLike):
         files = [Path(path).expanduser() for path in paths]
     elif (folder := Path(paths).expanduser()).is_dir():
-        found = (
-            f for f in folder.iterdir() if f.suffix.lower() in FORMATS and f.name[0] not in "._"
-        )
+        found = (f for f in folder.iterdir() if f.suffix.lower() in FORMATS and f.name[0] not in "._")
         files = sorted(found, key=_natural)
     else:
         files, many = [folder], False

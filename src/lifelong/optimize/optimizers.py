@@ -73,4 +73,6 @@ def optimizer(spec: str | Optimizer, lr: float | None = None, **options: Any) ->
         return spec if lr is None else replace(spec, lr=lr)
     if spec not in OPTIMIZERS:
         raise unknown("optimizer", spec, OPTIMIZERS)
-    return OPTIMIZERS[spec](**({} if lr is None else {"lr": lr}), **options)
+    if lr is not None:
+        options["lr"] = lr
+    return OPTIMIZERS[spec](**options)

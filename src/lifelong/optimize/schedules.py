@@ -73,7 +73,11 @@ def constant(*, warmup: float = 0.0, per: str = "task") -> Schedule:
 
 
 def step(
-    *, at: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1, warmup: float = 0.0, per: str = "task"
+    *,
+    at: tuple[float, ...] = (0.5, 0.75),
+    gamma: float = 0.1,
+    warmup: float = 0.0,
+    per: str = "task",
 ) -> Schedule:
     """Multiplied by ``gamma`` at each share ``at`` of the span."""
     return Schedule("step", warmup, per, at=tuple(at), gamma=gamma)

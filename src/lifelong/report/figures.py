@@ -337,9 +337,7 @@ def stability(group: Group, look: dict[str, Look]) -> Figure | None:
     return figure
 
 
-def heat_map(
-    values: np.ndarray, names: list[str], title: str, across: str, down: str
-) -> Figure | None:
+def heat_map(values: np.ndarray, names: list[str], title: str, across: str, down: str) -> Figure | None:
     """Shares in square cells, numbered up to 12 × 12; hatched where not measured."""
     if not values.size or np.isnan(values).all():
         return None

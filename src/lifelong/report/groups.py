@@ -138,9 +138,7 @@ class Entry:
 
     def recall(self) -> dict[str, float]:
         """The mean recall of each class, over the seeds in which it was measured."""
-        names = dict.fromkeys(
-            name for run in self.runs.values() for name in run.get("recall") or {}
-        )
+        names = dict.fromkeys(name for run in self.runs.values() for name in run.get("recall") or {})
         means = {name: self.mean(name, "recall") for name in names}
         return {name: value for name, value in means.items() if value is not None}
 
@@ -265,6 +263,4 @@ def _labels(method: str, variants: list[dict[int, Run]]) -> list[str]:
         last = key.rsplit(".", 1)[-1]
         return last if sum(k.rsplit(".", 1)[-1] == last for k in differing) == 1 else key
 
-    return [
-        f"{method} ({', '.join(f'{short(k)}={s[k]}' for k in differing if k in s)})" for s in flat
-    ]
+    return [f"{method} ({', '.join(f'{short(k)}={s[k]}' for k in differing if k in s)})" for s in flat]

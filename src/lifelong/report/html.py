@@ -260,9 +260,7 @@ class Section:
         ]
         html = []
         if heading:
-            html.append(
-                f'<h2 class="group" id="{self.prefix}group">{escape(self.group.title)}</h2>'
-            )
+            html.append(f'<h2 class="group" id="{self.prefix}group">{escape(self.group.title)}</h2>')
         for anchor, title, make in parts:
             if content := make():
                 anchor = f"{self.prefix}{anchor}"
@@ -280,9 +278,7 @@ class Section:
         if plot is None:
             return ""
         self.plots.append(plot)
-        svg = plot.inline().replace(
-            "<svg ", f'<svg style="min-width:{shrink * _width(plot):.0f}pt" ', 1
-        )
+        svg = plot.inline().replace("<svg ", f'<svg style="min-width:{shrink * _width(plot):.0f}pt" ', 1)
         below = f"<figcaption>{caption}</figcaption>" if caption else ""
         return f'<figure><div class="scroll" tabindex="0">{svg}</div>{below}</figure>\n'
 
@@ -505,9 +501,7 @@ class Section:
         parts = []
         if names:
             header = ["class", *(self.name(e) for e in self.group.entries)]
-            body = [
-                [escape(name), *(percent(recall.get(name)) for recall in recalls)] for name in names
-            ]
+            body = [[escape(name), *(percent(recall.get(name)) for recall in recalls)] for name in names]
             content = table(header, body, "Recall of each class at the end, %.")
             parts.append(_folded("Recall of each class", content, len(names) > 20))
         if len(classes) <= 20:
@@ -517,9 +511,7 @@ class Section:
     def confusions(self, classes: list[str]) -> str:
         def one(entry: Entry) -> tuple[str, Any]:
             shares = entry.confusion(classes)
-            alt = (
-                f"{entry.label}: share of each true class (rows) answered as each class (columns)."
-            )
+            alt = f"{entry.label}: share of each true class (rows) answered as each class (columns)."
             return alt, lambda: figures.heat_map(shares, classes, entry.label, "answered", "true")
 
         made = self.small_figures("confusion", one)

@@ -137,8 +137,10 @@ def _same_identity(folder: Path, identity: dict[str, Any]) -> None:
     begun = read_json(file)
     for name in ("fingerprint", "threads", "backend", "device", "precision"):
         if begun[name] != identity[name]:
-            what = "the data has changed" if name == "fingerprint" else (
-                f"it was begun with {name} {begun[name]}, not {identity[name]}"
+            what = (
+                "the data has changed"
+                if name == "fingerprint"
+                else (f"it was begun with {name} {begun[name]}, not {identity[name]}")
             )
             raise LifelongError(f"cannot continue {folder}: {what}; use the same or another --out")
 
@@ -230,7 +232,9 @@ class _Session:
         """Under ``free``: a row of R whenever a segment, whose end the learner is not told, ends."""
         if self.marks is not None:
             passed = self.learner.position.step * self.learner.batch
-            while len(self.book.rows) < len(self.tests) - 1 and passed >= self.marks[len(self.book.rows)]:
+            while (
+                len(self.book.rows) < len(self.tests) - 1 and passed >= self.marks[len(self.book.rows)]
+            ):
                 self.row()
 
     def _predicted_rightly(self, task: Task) -> int:
