@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from . import data as datasets_module
-from .errors import LifelongError
+from .errors import LifelongError, at_least
 from .result import Result, bundle, read
 from .runner import TimeUp
 from .spec import Spec
@@ -124,8 +124,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare methods over several seeds, in parallel, between the lower and the upper bound."""
-    if seeds < 1:
-        raise LifelongError(f"--seeds {seeds}: give at least 1")
+    at_least(1, seeds=seeds, jobs=jobs)
     names = list(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip()))
     if not names:
         raise LifelongError("--methods is empty: name some, as in naive,er,joint")
@@ -174,11 +173,12 @@ def methods(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({"methods": listed}))
         return
-    table = Table("name", "family", "scenarios", "options (--set name.option=value)", "paper", box=None)
     for m in listed:
-        options = ", ".join(f"{k}={v}" for k, v in m["options"].items())
-        table.add_row(m["name"], m["family"], " ".join(m["scenarios"]), options, m["paper"])
-    Console(highlight=False).print(table)
+        print(f"{m['name']:12}{m['family']:16}{' '.join(m['scenarios'])}")
+        print(f"{'':12}{m['paper']}")
+        if m["options"]:
+            print(f"{'':12}{', '.join(f'{k}={v}' for k, v in m['options'].items())}")
+    print("compose them with +, as in er+ewc; set options with --set er.admission=ring")
 
 
 @app.command()
@@ -282,6 +282,7 @@ def _folder(spec: Spec, out: Path | None) -> Path:
 def _check(spec: Spec) -> None:
     """Everything that can be refused before anything is written, and what is known to fail."""
     learner = spec.make_learner()
+    at_least(1, threads=spec.threads, evaluate_every=spec.evaluate_every)
     learner.check(spec.make_stream().scenario)
     for part in learner.method:
         if spec.scenario in part.fails and len(learner.method.parts) == 1 and part.name != "naive":

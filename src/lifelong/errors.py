@@ -11,6 +11,23 @@ class LifelongError(ValueError):
 def unknown(kind: str, name: object, choices: Iterable[str]) -> LifelongError:
     """The error for a name that does not exist, with the nearest one that does."""
     choices = sorted(choices)
-    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
     return LifelongError(f"unknown {kind} {str(name)!r}: {hint}")
+
+
+def accept(options: Iterable[str], accepted: Iterable[str], of: str) -> None:
+    """Refuse an option that ``of`` does not take."""
+    accepted = list(accepted)
+    for option in options:
+        if option not in accepted and not accepted:
+            raise LifelongError(f"{of} takes no options, so {option!r} means nothing: leave it out")
+        if option not in accepted:
+            raise unknown(f"option of {of}", option, accepted)
+
+
+def at_least(least: int, **values: int | None) -> None:
+    """Refuse numbers that are too small; None passes."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise LifelongError(f"{name}={value}: give at least {least}")

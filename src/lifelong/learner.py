@@ -13,7 +13,7 @@ import numpy as np
 from . import objectives
 from .backends import base as backends
 from .batch import Batch, Outputs, Step
-from .errors import LifelongError, unknown
+from .errors import LifelongError, at_least, unknown
 from .method import THETA, Method, Part
 from .optimize import Optimizer
 from .optimize import optimizer as make_optimizer
@@ -92,9 +92,7 @@ class Learner:
 
         if epochs is not None and steps is not None:
             raise LifelongError("give epochs or steps, not both")
-        for name, value in (("batch", batch), ("epochs", epochs), ("steps", steps)):
-            if value is not None and value < 1:
-                raise LifelongError(f"{name}={value}: give at least 1")
+        at_least(1, batch=batch, epochs=epochs, steps=steps)
         if output not in (None, *OUTPUT_SPACES.values()):
             raise unknown("output space", output, set(OUTPUT_SPACES.values()))
         self.model = model

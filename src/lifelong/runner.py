@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__, metrics
-from .errors import LifelongError
+from .errors import LifelongError, at_least
 from .evaluation import Evaluation, evaluate, plasticity
 from .files import lock, read_arrays, read_json, write_arrays, write_json
 from .learner import Learner
@@ -85,6 +85,7 @@ def run(
         LifelongError: where the folder holds a run of another identity, another process runs in it,
             or the input makes no sense.
     """
+    at_least(1, threads=threads, evaluate_every=evaluate_every)
     identity = identify(learner, stream, threads, evaluate_every)
     folder = None if out is None else Path(out) / "runs" / identity["key"]
     with nullcontext() if folder is None else lock(folder), _threads(learner, threads):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import data, models
-from .errors import LifelongError, unknown
+from .errors import LifelongError, accept, at_least, unknown
 from .optimize import optimizer, schedule
 from .samples import Dataset
 from .stream import Stream
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from .learner import Learner
     from .result import Result
 
-STREAMS = ("split", "permuted", "rotated")
+STREAMS = {
+    "split": ("natural_order", "validation"),
+    "permuted": ("validation",),
+    "rotated": ("validation", "angles"),
+}
+"""The streams, with what ``--set stream.`` may say of them."""
 
 
 def option(default: Any, help: str) -> Any:
@@ -62,8 +67,11 @@ class Spec:
     def make_stream(self) -> Stream:
         """The stream of tasks."""
         dataset = _dataset(self.data, self.target, self.by, self.test)
+        at_least(1, tasks=self.tasks, classes_per_task=self.classes_per_task)
         options: dict[str, Any] = {"scenario": self.scenario, "seed": self.seed}
-        options |= self._set().get("stream", {})
+        own = self._set().get("stream", {})
+        accept(own, STREAMS.get(self.stream, ()), f"stream {self.stream}")
+        options |= own
         if self.by is not None:
             return dataset.by(self.by, **options)
         if self.stream not in STREAMS:

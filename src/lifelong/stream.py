@@ -27,7 +27,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from .errors import LifelongError, unknown
+from .errors import LifelongError, at_least, unknown
 from .samples import Dataset, Samples, check
 
 SCENARIOS = ("task", "domain", "class", "free")
@@ -169,6 +169,7 @@ def permuted(
 
     Goodfellow et al., "An empirical investigation of catastrophic forgetting" (2013).
     """
+    at_least(1, tasks=tasks)
     size = int(np.prod(data.train.x.shape[1:]))
 
     def part(samples: Samples, i: int) -> Samples:
@@ -197,6 +198,7 @@ def rotated(
     """
     if data.train.x.ndim < 3:
         raise LifelongError(f"{data.name!r} holds no images to rotate (inputs {data.train.x.shape})")
+    at_least(1, tasks=tasks)
     tasks = tasks or (10 if angles is None else len(angles))
     if angles is None:
         draws = _generator(seed, "angles").random(tasks)

@@ -226,9 +226,9 @@ class TorchBackend:
         m = moments[0].lerp_(g, 1 - b1)
         v = moments[1].mul_(b2).addcmul_(g, g, value=1 - b2)
         if (ages == ages[0]).all():
-            first, second = 1 - b1 ** int(ages[0]), 1 - b2 ** int(ages[0])
-            torch.div(m, v.sqrt().mul_(second**-0.5).add_(optimizer.eps), out=d)
-            d.mul_(-rate / first)
+            first, second = 1 - b1 ** int(ages[0]), (1 - b2 ** int(ages[0])) ** 0.5
+            torch.div(m, v.sqrt().add_(optimizer.eps * second), out=d)
+            d.mul_(-rate * second / first)
         else:  # rows of the head that came at different times
             one, two = (self._weights(1 - b**ages).unsqueeze(1) for b in (b1, b2))
             shape = (len(ages), -1)

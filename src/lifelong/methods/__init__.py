@@ -9,7 +9,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from ..errors import LifelongError, unknown
+from ..errors import accept, unknown
 from ..method import Method, Part
 
 
@@ -42,11 +42,6 @@ def method(spec: str | Part | Method, options: Mapping[str, Mapping[str, Any]] |
         if name not in registry():
             raise unknown("method", name, registry())
         kind, arguments = registry()[name], dict((options or {}).get(name, {}))
-        accepted = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-        for argument in arguments:
-            if argument not in accepted:
-                if not accepted:
-                    raise LifelongError(f"{name} takes no options, so {argument!r} means nothing")
-                raise unknown(f"option of {name}", argument, accepted)
+        accept(arguments, [field.name for field in fields(kind)], name)  # type: ignore[arg-type]
         parts.append(kind(**arguments))
     return Method(parts)

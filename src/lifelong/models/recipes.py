@@ -6,10 +6,10 @@ A recipe maps inputs to features; the learner owns the head above them (one scor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ..errors import LifelongError, unknown
+from ..errors import LifelongError, accept, unknown
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,10 @@ def parse(text: str, options: dict[str, Any] | None = None) -> Recipe:
         raise unknown("model", name, RECIPES)
     try:
         recipe = RECIPES[name](*(int(w) for w in widths.split(",") if w))
-        return replace(recipe, **(options or {}))
-    except (ValueError, TypeError) as error:
-        raise LifelongError(f"model {text!r}: write widths as in {name}:100,100 ({error})") from None
+    except ValueError:
+        raise LifelongError(f"model {text!r}: write widths as in {name}:100,100") from None
+    accept(options or {}, [f.name for f in fields(recipe)], name)
+    return replace(recipe, **(options or {}))
 
 
 RECIPES: dict[str, Callable[..., Any]] = {"mlp": mlp, "cnn": cnn}

@@ -6,10 +6,10 @@ has had: a global count would give new rows up to 6 times the rate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ..errors import LifelongError, unknown
+from ..errors import LifelongError, accept, unknown
 from .schedules import Schedule, constant
 
 
@@ -75,4 +75,5 @@ def optimizer(spec: str | Optimizer, lr: float | None = None, **options: Any) ->
         raise unknown("optimizer", spec, OPTIMIZERS)
     if lr is not None:
         options["lr"] = lr
+    accept(options, [f.name for f in fields(OPTIMIZERS[spec])], spec)
     return OPTIMIZERS[spec](**options)

@@ -1,0 +1,278 @@
+"""The command line: the main jobs from files, and every error as one clear line."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.resources import files
+
+import jsonschema
+import numpy as np
+import pytest
+
+from lifelong import cli
+
+SCHEMA = json.loads((files("lifelong") / "results.schema.json").read_text())
+
+
+@pytest.fixture
+def lifelong(monkeypatch, capsys, tmp_path):
+    """Run the command line in a folder of its own: (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lifelong", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return call
+
+
+QUICK = ("--epochs", 1, "--model", "mlp:32")
+
+
+def write_shop(folder, name, goods, n=150, label=True, seed=0):
+    rng = np.random.default_rng([seed, len(name)])
+    centres = {"bread": (0, 0, 2), "milk": (3, 0, 0), "wine": (0, 3, -1)}
+    with open(folder / name, "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["price", "weight", "age"] + ["label"] * label)
+        for i in range(n):
+            good = goods[i % len(goods)]
+            row = [f"{v:.3f}" for v in rng.normal(centres[good], 0.4)]
+            table.writerow(row + [good] * label)
+
+
+def test_run_writes_one_result_file_a_report_and_a_model(lifelong, tmp_path):
+    code, out, _ = lifelong("run", "digits", "--method", "er", *QUICK, "--out", "here")
+    assert code == 0
+    assert "average accuracy" in out
+    assert "report: here/report.html" in out
+    assert [p.name for p in (tmp_path / "here").glob("*.json")] == ["results.json"]
+    results = json.loads((tmp_path / "here" / "results.json").read_text())
+    jsonschema.validate(results, SCHEMA)
+    (run,) = results["runs"]
+    assert (tmp_path / "here" / "runs" / run["key"] / "run.json").exists()
+    assert run["method"] == "er"
+    assert run["output_space"] == "seen"
+    assert np.shape(run["R"]) == (5, 5)
+
+
+def test_the_recorded_command_gives_the_same_run(lifelong):
+    words = ["run", "digits", "--method", "er", *QUICK, "--set", "er.admission=ring", "--json"]
+    code, out, _ = lifelong(*words)
+    run = json.loads(out)["runs"][0]
+    assert code == 0
+    again = lifelong(*run["command"].split()[1:], "--json", "--out", "elsewhere")
+    repeated = json.loads(again[1])["runs"][0]
+    assert repeated["key"] == run["key"]
+    assert repeated["R"] == run["R"]
+
+
+def test_json_is_the_only_thing_on_standard_output(lifelong):
+    for words in (
+        ("run", "digits", *QUICK),
+        ("compare", "digits", "--methods", "naive,er", "--seeds", 2, "--jobs", 2, *QUICK),
+    ):
+        code, out, _ = lifelong(*words, "--json")
+        assert code == 0
+        jsonschema.validate(json.loads(out), SCHEMA)
+    assert len(json.loads(out)["runs"]) == 4
+    assert {run["seed"] for run in json.loads(out)["runs"]} == {1, 2}
+    for words in (("methods",), ("datasets",)):
+        code, out, _ = lifelong(*words, "--json")
+        assert code == 0
+        assert json.loads(out)
+
+
+def test_compare_takes_finished_runs_from_their_files(lifelong, tmp_path):
+    words = ("compare", "digits", "--methods", "naive,er", "--seeds", 1, *QUICK, "--out", "c")
+    assert lifelong(*words)[0] == 0
+    files = sorted(tmp_path.glob("c/runs/*/run.json"))
+    before = [file.stat().st_mtime_ns for file in files]
+    code, out, _ = lifelong(*words)
+    assert code == 0
+    assert [file.stat().st_mtime_ns for file in files] == before
+    assert "naive" in out
+    assert "report: c/report.html" in out
+
+
+def test_four_commands_from_january_to_january_s_loss(lifelong, tmp_path):
+    write_shop(tmp_path, "january.csv", ["bread", "milk"])
+    write_shop(tmp_path, "february.csv", ["milk", "wine"])
+    write_shop(tmp_path, "march.csv", ["bread", "milk", "wine"], n=30, label=False)
+    assert lifelong("run", "january.csv", "--method", "er", "--out", "shop")[0] == 0
+    old = (tmp_path / "shop" / "model.safetensors").read_bytes()
+
+    code, out, _ = lifelong("update", "shop", "february.csv", "--json")
+    assert code == 0
+    update = json.loads(out)
+    assert [g["task"] for g in update["guards"]] == ["january", "february"]
+    january, february = update["guards"]
+    assert january["before"] > 0.95
+    assert january["after"] > 0.8
+    assert february["before"] < 0.6  # half of its rows are of a class that did not exist
+    assert february["after"] > 0.9
+    assert (tmp_path / "shop" / "model.safetensors").read_bytes() == old
+    jsonschema.validate({"schema": 1, "runs": update["runs"]}, SCHEMA)
+
+    code, out, _ = lifelong("predict", "shop", "march.csv", "--json")
+    expected = ["bread", "milk", "wine"] * 10
+    agreement = np.mean([a == b for a, b in zip(json.loads(out)["predictions"], expected, strict=True)])
+    assert code == 0
+    assert agreement > 0.8
+
+    code, out, _ = lifelong("report", "shop")
+    assert code == 0
+    assert "january" in out
+    loss = json.loads((tmp_path / "shop" / "results.json").read_text())["runs"]
+    updated = next(run for run in loss if len(run["tasks"]) == 2)
+    assert updated["R"][1][0] == january["after"]
+    assert updated["metrics"]["forgetting"] == pytest.approx(january["before"] - january["after"])
+
+
+def test_columns_of_a_new_file_are_found_by_name(lifelong, tmp_path):
+    write_shop(tmp_path, "january.csv", ["bread", "milk"])
+    assert lifelong("run", "january.csv", "--out", "shop")[0] == 0
+    straight = lifelong("predict", "shop", "january.csv")[1]
+    rows = list(csv.reader(open(tmp_path / "january.csv")))
+    with open(tmp_path / "turned.csv", "w", newline="") as file:
+        csv.writer(file).writerows([row[::-1] for row in rows])
+    assert lifelong("predict", "shop", "turned.csv")[1] == straight
+    with open(tmp_path / "short.csv", "w", newline="") as file:
+        csv.writer(file).writerows([row[1:] for row in rows])
+    code, _, err = lifelong("predict", "shop", "short.csv")
+    assert code == 2
+    assert "price" in err
+
+
+ERRORS = {
+    "unknown data set": (["run", "mnist5k"], "mnist-5k"),
+    "unknown method": (["run", "digits", "--method", "erx"], "'er'"),
+    "unknown option": (["run", "digits", "--metod", "er"], "--method"),
+    "unknown scenario": (["run", "digits", "--scenario", "klass"], "class"),
+    "unsupported scenario": (["run", "digits", "--method", "packnet"], "task"),
+    "memory of 0": (["run", "digits", "--method", "er", "--memory", "0"], "at least 1"),
+    "memory of nonsense": (["run", "digits", "--method", "er", "--memory", "lots"], "500"),
+    "slot owned twice": (["run", "digits", "--method", "icarl+joint"], "data"),
+    "unknown part in --set": (["run", "digits", "--set", "ewc.strength=1"], "naive"),
+    "unknown key in --set": (["run", "digits", "--set", "optimizer.momentm=1"], "betas"),
+    "malformed --set": (["run", "digits", "--set", "momentum"], "part.key=value"),
+    "column of no table": (["run", "digits", "--by", "month"], "tables"),
+    "epochs and steps": (["run", "digits", "--epochs", "1", "--steps", "2"], "not both"),
+    "no epochs": (["run", "digits", "--epochs", "0"], "at least 1"),
+    "negative rate": (["run", "digits", "--lr", "-1"], "above 0"),
+    "unknown device": (["run", "digits", "--device", "cudda"], "cpu"),
+    "unknown precision": (["run", "digits", "--precision", "float16"], "float64"),
+    "unknown backend": (["run", "digits", "--backend", "jax"], "torch"),
+    "unwritable folder": (["run", "digits", "--out", "/proc/no/where"], "another folder"),
+    "no model": (["predict", "nowhere", "digits"], "model"),
+    "no results": (["report", "nowhere"], "results.json"),
+    "no methods": (["compare", "digits", "--methods", ","], "naive,er,joint"),
+    "unknown method among several": (["compare", "digits", "--methods", "naive,ewcc"], "'ewc'"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_bad_input_is_one_clear_line_and_nothing_is_written(lifelong, tmp_path, case):
+    words, hint = ERRORS[case]
+    code, out, err = lifelong(*words)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert hint in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_files_are_one_clear_line(lifelong, tmp_path):
+    (tmp_path / "nan.csv").write_text("a,label\n1,x\nnan,y\n2,x\n3,y\n")
+    (tmp_path / "empty.csv").write_text("a,label\n")
+    (tmp_path / "words.csv").write_text("a,label\nred,x\nblue,y\n")
+    for name, hint in (("nan.csv", "'a'"), ("empty.csv", "empty.csv"), ("words.csv", "'a'")):
+        code, _, err = lifelong("run", name)
+        assert code == 2, name
+        assert err.count("\n") == 1
+        assert hint in err
+    assert not (tmp_path / "runs").exists()
+
+
+def start(*words, folder):
+    return subprocess.Popen(
+        [sys.executable, "-m", "lifelong.cli", *map(str, words)],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+LONG = ("run", "digits", "--steps", 4000, "--model", "mlp:32", "--checkpoint-every", 0.05, "--out", "r")
+
+
+def test_ctrl_c_says_how_to_continue_and_the_same_command_does(tmp_path):
+    process = start(*LONG, folder=tmp_path)
+    wait_for(lambda: list(tmp_path.glob("r/runs/*/checkpoint.safetensors")))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command to continue" in err
+    assert "Traceback" not in err
+    again = start(*LONG, folder=tmp_path)
+    out, err = again.communicate(timeout=120)
+    assert again.returncode == 0, err
+    assert "average accuracy" in out
+
+
+def test_a_second_process_on_the_same_run_is_refused(tmp_path):
+    process = start(*LONG, folder=tmp_path)
+    try:
+        wait_for(lambda: list(tmp_path.glob("r/runs/*/checkpoint.safetensors")))
+        second = start(*LONG, folder=tmp_path)
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 2
+        assert "another process" in err
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_time_limit_stops_behind_a_checkpoint(tmp_path):
+    process = start(*LONG, "--time-limit", 0.2, folder=tmp_path)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "run the same command to continue" in err
+    assert list(tmp_path.glob("r/runs/*/checkpoint.safetensors"))
+
+
+def test_workers_die_with_their_parent(tmp_path):
+    words = ("compare", "digits", "--methods", "naive,er", "--seeds", 1, "--jobs", 2)
+    process = start(*words, "--steps", 20000, "--model", "mlp:32", "--out", "c", folder=tmp_path)
+    children = f"/proc/{process.pid}/task/{process.pid}/children"
+    if not os.path.exists(children):
+        process.kill()
+        pytest.skip("this system does not list a process's children in /proc")
+    wait_for(lambda: len(list(tmp_path.glob("c/runs/*/identity.json"))) == 2)
+    workers = [int(pid) for pid in open(children).read().split()]
+    assert len(workers) == 2
+    process.kill()
+    process.communicate()
+
+    def gone(pid):
+        try:
+            return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+
+    wait_for(lambda: all(gone(pid) for pid in workers), seconds=20)
