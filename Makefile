@@ -12,7 +12,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/installed          ## the main job, under two minutes
-	$(BIN)/lifelong compare mnist-5k --methods naive,ewc,er,er+ewc,joint --seeds 3 --out demo
+	$(BIN)/lifelong compare mnist-5k --methods naive,ewc,er,er+ewc,joint --seeds 3 --set ewc.strength=100 --out demo
 
 test: lint                       ## all quick tests
 	$(BIN)/python -m pytest -m 'not slow' -n 2 --timeout 600

@@ -113,8 +113,6 @@ def batch(made: ll.Learner, samples: ll.Samples) -> Batch:
 class Probe(ll.Part):
     """Calls ``see(hook, learner, given)`` in every hook of the loop, and changes nothing."""
 
-    see: Any = None
-
     name = "probe"
 
     def begin(self, learner, task):
@@ -128,6 +126,13 @@ class Probe(ll.Part):
 
     def end(self, learner, task, phase):
         self.see("end", learner, task)
+
+
+def probe(see: Any) -> Probe:
+    """A probe that calls ``see``."""
+    made = Probe()
+    made.see = see
+    return made
 
 
 class Dropping(nn.Module):

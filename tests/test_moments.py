@@ -353,11 +353,11 @@ def test_a_phase_that_is_not_the_last_consolidates_nothing():
 
 def test_a_strong_pull_holds_and_a_weak_one_does_not():
     moved = {}
-    for strength in (0.001, 3000.0):
-        made = helpers.learner(ll.EWC(strength), optimizer=ll.SGD(0.01), steps=20)
+    for strength in (0.001, 400.0):
+        made = helpers.learner(ll.EWC(strength), optimizer=ll.SGD(0.01), steps=60)
         met = helpers.tasks(helpers.stream("domain"))
         made.learn(met[0])
         anchor, F = helpers.theta(made), made.method.parts[0].F.numpy()
         made.learn(met[1])
         moved[strength] = float((F * (helpers.theta(made) - anchor) ** 2).sum())
-    assert moved[3000.0] < 0.5 * moved[0.001]
+    assert moved[400.0] < 0.3 * moved[0.001]

@@ -49,7 +49,7 @@ def watched(recipe, scenario="class", **options):
             taken[-1] += [learner.ops.numpy(given.applied).copy(), helpers.theta(learner)]
 
     made = helpers.learner(
-        helpers.Probe(see), optimizer=recipe, precision="float64", **({"steps": 20} | options)
+        helpers.probe(see), optimizer=recipe, precision="float64", **({"steps": 20} | options)
     )
     return made, taken
 
@@ -240,7 +240,7 @@ def test_cosine_falls_to_its_floor():
 def test_the_rate_of_every_step(made, expected):
     rates = []
     see = lambda hook, learner, given: rates.append(learner.rate) if hook == "batch" else None  # noqa: E731
-    learner = helpers.learner(helpers.Probe(see), optimizer=ll.SGD(0.2, schedule=made), steps=4)
+    learner = helpers.learner(helpers.probe(see), optimizer=ll.SGD(0.2, schedule=made), steps=4)
     for task in helpers.stream("class"):
         learner.learn(task)
     assert rates == pytest.approx([0.2 * e for e in expected])

@@ -133,14 +133,15 @@ class Learner:
             pass
 
     def steps(self, task: Task) -> Iterator[Position]:
-        """Learn one task, yielding after every step and every phase; where it stopped, it goes on."""
-        task = self._enter(task)
-        self._samples = samples = self._data(task)
+        """Begin a task, or go on where it stopped; each item is one more step or phase done."""
+        return self._loop(self._enter(task))
+
+    def _loop(self, task: Task) -> Iterator[Position]:
         position = self.position
-        for phase in self._phases(task, samples)[position.phase :]:
+        for phase in self._phases(task)[position.phase :]:
             while position.step < phase.steps:
                 self.rate = self._rate(task, phase)
-                self.step(self._draw(task, samples))
+                self.step(self._draw(task))
                 position.step += 1
                 yield position
             for end in self._hooks["end"]:
@@ -178,7 +179,8 @@ class Learner:
         """The weighted mean of the rows' losses, plus the parts' own terms; a scalar."""
         criterion = self.method.owner("criterion")
         losses = (criterion.criterion if criterion else self.objective.losses)(self, batch, out)
-        total = self.ops.mean(losses if batch.weight is None else losses * batch.weight * len(batch))
+        ops, weight = self.ops, batch.weight
+        total = ops.mean(losses) if weight is None else ops.sum(losses * weight)
         for term in self._hooks["loss"]:
             total = total + term(self, batch, out)
         return total
@@ -203,6 +205,8 @@ class Learner:
             for begin in self._hooks["begin"]:
                 begin(self, task)
         self._activate(task)
+        owner = self.method.owner("data")
+        self._samples = owner.data(self, task.train) if owner else task.train
         return task
 
     def check(self, scenario: str) -> None:
@@ -250,10 +254,10 @@ class Learner:
 
     def grow(self, names: Sequence[str]) -> None:
         """Add classes: theta, the optimizer's state and all declared state grow together."""
+        fixed, count = self.backend.outputs, len(self.classes) + len(names)
+        if fixed is not None and count > fixed:
+            raise LifelongError(f"the model ends in {fixed} scores, for {count} classes")
         self.classes += names
-        fixed = self.backend.outputs
-        if fixed is not None and len(self.classes) > fixed:
-            raise LifelongError(f"the model ends in {fixed} scores, for {len(self.classes)} classes")
         if not names or fixed is not None:
             return
         generator = np.random.default_rng([self.seed, 2, len(self.classes)])
@@ -279,12 +283,8 @@ class Learner:
             return passes * -(-len(task.train) // self.batch)
         return self.max_steps
 
-    def _data(self, task: Task) -> Samples:
-        owner = self.method.owner("data")
-        return owner.data(self, task.train) if owner else task.train
-
-    def _phases(self, task: Task, samples: Samples) -> list[Phase]:
-        phases = [Phase("train", self.budget(replace(task, train=samples)))]
+    def _phases(self, task: Task) -> list[Phase]:
+        phases = [Phase("train", self.budget(replace(task, train=self._samples)))]
         for hook in self._hooks["phases"]:
             phases = hook(self, task, phases)
         return [*phases[:-1], replace(phases[-1], last=True)]
@@ -296,8 +296,9 @@ class Learner:
             return self.optimizer.lr * schedule.factor(step, phase.steps)
         return self.optimizer.lr * schedule.factor(index * phase.steps + step, length * phase.steps)
 
-    def _draw(self, task: Task, samples: Samples) -> Batch:
+    def _draw(self, task: Task) -> Batch:
         """The next rows: every pass is a permutation of its own (``free``: the stream's order)."""
+        samples = self._samples
         passes, index = divmod(self.position.step, -(-len(samples) // self.batch))
         rows = samples.take(self._pass(passes)[index * self.batch : (index + 1) * self.batch])
         fresh = None
@@ -305,11 +306,11 @@ class Learner:
             fresh = rows if samples is task.train else rows.take(np.isin(rows.id, task.train.id))
         return Batch(rows, fresh)
 
-    def upcoming(self, task: Task) -> Samples | None:
-        """The rows that the next step will learn; None where the task's data is not drawn yet."""
+    def upcoming(self) -> Samples | None:
+        """The stream's rows that the next step of this pass will learn; None behind the last."""
         if self._task is None or self.position.step * self.batch >= len(self._samples):
             return None
-        return self._draw(self._task, self._samples).samples
+        return self._draw(self._task).samples
 
     def _pass(self, number: int) -> np.ndarray:
         """The order of the samples in this pass over them."""

@@ -206,7 +206,7 @@ class _Session:
         every = self.evaluate_every or (max(1, total // 50) if self.free else None)
         while True:
             if self.free:
-                book.hits += self._predicted_rightly(task)
+                book.hits += self._predicted_rightly()
             position = next(steps, None)
             if position is None:
                 break
@@ -238,12 +238,12 @@ class _Session:
             ):
                 self.row()
 
-    def _predicted_rightly(self, task: Task) -> int:
+    def _predicted_rightly(self) -> int:
         """How many of the rows that come next are predicted rightly before they are learned."""
-        rows = self.learner.upcoming(task)
-        if rows is None or not self.learner.ready:
+        learner, rows = self.learner, self.learner.upcoming()
+        if rows is None or not learner.ready:
             return 0
-        return int((self.learner.predict(rows.x) == np.array(task.classes)[rows.y]).sum())
+        return int((learner.predict(rows.x) == np.array(learner.classes)[rows.y]).sum())
 
     def row(self) -> None:
         """Evaluate, and write down a row of R."""
