@@ -173,12 +173,12 @@ def test_prediction_wants_the_task_where_and_only_where_it_is_told():
 
 
 def by_hand(batch: int):
-    """Test, then train, then the next batch: (hits, what was learned)."""
+    """Test, then train, then the next batch: (samples predicted rightly, the learner)."""
     flow = helpers.stream("free").flow()
     made = helpers.learner("er", batch=batch)
     steps, hits, first = made.steps(flow), 0, 0
     while True:
-        if first and first < len(flow.train):
+        if made.ready and first < len(flow.train):
             rows = flow.train.take(slice(first, first + batch))
             hits += int((made.predict(rows.x) == np.array(flow.classes)[rows.y]).sum())
         if next(steps, None) is None:
@@ -216,6 +216,25 @@ def test_free_measures_a_row_as_each_segment_ends(monkeypatch):
     assert result.R[0].tolist() == evaluate(half, list(stream)).accuracy(False)
     assert result.R[1].tolist() == evaluate(made, list(stream)).accuracy(False)
     assert result.R[0].tolist() != result.R[1].tolist()
+
+
+def test_replay_by_tasks_is_refused_or_replays_where_there_are_no_tasks():
+    """Under ``free`` c stays 1: the stored rows would weigh 1 - 1/c = 0, and ER would be naive."""
+    made, naive = (helpers.learner(m) for m in (ll.ER(20, weights="tasks"), "naive"))
+    flow = helpers.stream("free").flow()
+    naive.learn(flow)
+    try:
+        made.learn(flow)
+    except LifelongError:
+        return
+    assert not np.allclose(helpers.theta(made), helpers.theta(naive), atol=1e-5)
+
+
+def test_another_scenario_than_it_began_with_is_refused():
+    made = helpers.learner()
+    made.learn(helpers.stream("class")[0])
+    with pytest.raises(LifelongError, match="scenario"):
+        made.learn(helpers.stream("domain")[1])
 
 
 def test_free_is_one_pass():
@@ -279,6 +298,7 @@ def test_arguments_that_make_no_sense_are_refused_in_one_line(options, message):
         lambda: ll.ER(10, admission="fifo"),
         lambda: ll.EWC(labels="truth"),
     ],
+    ids=["er weights", "er admit", "er rows", "er admission", "ewc labels"],
 )
 def test_options_of_a_method_that_mean_nothing_are_refused_before_training(make):
     begun = []
@@ -531,6 +551,15 @@ def test_every_precision_runs(name, precision, dtype):
     assert result.data["hyperparameters"]["precision"] == precision
 
 
+@pytest.mark.parametrize("precision", ["float64", "bf16"])
+@pytest.mark.parametrize("name", ["ewc", "icarl", "packnet"])
+def test_convolutions_run_in_every_precision(name, precision):
+    made = helpers.learner(name, ll.models.cnn(3, features=8), precision=precision, steps=3)
+    for task in helpers.stream(helpers.scenario_of(name, "class")):
+        made.learn(task)
+    assert np.isfinite(helpers.theta(made)).all()
+
+
 @pytest.mark.parametrize("name", helpers.METHODS)
 def test_precisions_agree_and_differ_as_they_should(name):
     """One task: float64 and float32 differ by rounding, bf16 by more."""
@@ -627,7 +656,7 @@ def test_replay_weighs_what_it_says(weights, rows, place):
     for theta, g, batch in steps:
         made.assign(made.ops.tensor(theta))
         own, stored = (mean_gradient(made, samples) for _, samples, _ in batch.blocks)
-        count = len(batch.added(er))
+        count = len(batch.blocks[1][1])
         assert count == (rows or 16)
         share = 1 / c if weights == "tasks" else 16 / (16 + count)
         expected = share * own + (1 - share) * stored
@@ -657,6 +686,74 @@ def test_a_step_tells_what_it_did():
     made, met = seen_by(see, optimizer=ll.SGD(0.1), precision="float64")
     made.learn(met[0])
     assert len(before) == 12
+
+
+# --- declared state grows -----------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Keeping(Part):
+    """Declares one state of every kind, and writes something into each."""
+
+    name = "keeping"
+    revisits = True
+
+    def start(self, learner):
+        self.zeros = self.vector(0.0, "float64")
+        self.twos = self.vector(2.0)
+        self.anchor = self.vector("theta")
+        self.old = self.snapshot()
+        self.counts = self.array(("class", 3), fill=-1.0)
+        self.pairs = self.array(("class", "class"), dtype="int64")
+        self.number = self.scalar(3)
+        self.inner = self.learner(ll.models.vae(4, latent=2), "reconstruction")
+        self.inner_old = self.snapshot(self.inner)
+        self.answers = self.derived(lambda: len(learner.classes))
+
+    def end(self, learner, task, phase):
+        self.zeros = self.zeros + 1.5
+        self.twos = self.twos * 3.0
+        self.counts = self.counts + 5.0
+        self.pairs = self.pairs + 1
+        self.number = self.number + 1
+
+
+def test_every_kind_of_state_grows_and_is_saved():
+    made, stream = helpers.learner(Keeping()), helpers.stream("class")
+    made.learn(stream[0])
+    part = made.method.parts[0]
+    assert part.answers == 2
+    inner = helpers.whole(part.inner)
+    names = ("zeros", "twos", "anchor", "old")
+    before = {name: made.ops.numpy(getattr(part, name)).copy() for name in names}
+    layout = made.layout
+    made.grow(["a", "b", "c"])
+    after = {name: made.ops.numpy(getattr(part, name)) for name in names}
+    fresh = {"zeros": 0.0, "twos": 2.0, "anchor": helpers.theta(made), "old": helpers.theta(made)}
+    assert after["zeros"].dtype == np.float64
+    for name in names:
+        for parameter, now in made.layout.items():
+            then, kept = layout[parameter], now.start + layout[parameter].size
+            old, new = before[name][then.start : then.stop], after[name][now.start : now.stop]
+            assert new[: then.size].tobytes() == old.tobytes()
+            fill = fresh[name]
+            expected = fill[kept : now.stop] if isinstance(fill, np.ndarray) else fill
+            assert (new[then.size :] == expected).all()
+            assert len(new) - len(old) == (parameter == "head.bias") * 3 + 48 * (
+                parameter == "head.weight"
+            )
+    assert made.ops.numpy(part.counts).tolist() == [[4.0] * 3] * 2 + [[-1.0] * 3] * 3
+    pairs = np.zeros((5, 5), np.int64)
+    pairs[:2, :2] = 1
+    assert made.ops.numpy(part.pairs).tolist() == pairs.tolist()
+    assert part.number == 4
+    assert part.answers == 5
+    helpers.same_state(inner, helpers.whole(part.inner))
+    assert len(part.inner_old) == part.inner.parameters
+    other = helpers.learner(Keeping())
+    other.restore(*helpers.whole(made))
+    helpers.same_state(helpers.whole(made), helpers.whole(other))
+    assert other.method.parts[0].number == 4
 
 
 # --- PackNet ------------------------------------------------------------------------------------

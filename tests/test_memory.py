@@ -1,5 +1,6 @@
 """Memories: never above their bound, each sample offered once, and the right ones stay."""
 
+import dataclasses
 import itertools
 import math
 
@@ -123,9 +124,7 @@ def test_ring_keeps_the_latest_of_each_class(chunk):
 @pytest.mark.parametrize("admission", ["balanced", "ring"])
 @pytest.mark.parametrize("capacity", [12, 13, 14])
 @pytest.mark.parametrize("chunk", [1, 7, 300])
-def test_a_full_memory_is_shared_equally_and_small_classes_leave_their_share(
-    admission, capacity, chunk
-):
+def test_a_full_memory_is_shared_equally_and_small_classes_leave_their_share(admission, capacity, chunk):
     rng = np.random.default_rng(5)
     labels = rng.permutation([0] * 100 + [1] * 40 + [2] * 2)
     memory = ll.Memory(capacity, admission)
@@ -180,9 +179,7 @@ def test_balanced_holds_a_uniform_sample_of_each_class(chunk, capacity):
     """3 of 5 and 3 of 10, whose samples are mixed in the stream."""
     labels = np.array([0, 1, 1] * 5)
     trials = 1500
-    single, _ = inclusions(
-        lambda: ll.Memory(capacity, "balanced"), samples(labels), chunk, trials
-    )
+    single, _ = inclusions(lambda: ll.Memory(capacity, "balanced"), samples(labels), chunk, trials)
     assert_binomial(single[labels == 0], 3 / 5, trials)
     assert_binomial(single[labels == 1], 3 / 10, trials)
 
@@ -239,32 +236,56 @@ def test_loaded_it_goes_on_alike(admission, before):
 
 # --- memories in the loop -----------------------------------------------------------------------
 
-KEEPING = [n for n in helpers.METHODS if "capacity" in vars(registry()[n]).get("__annotations__", {})]
+FIELDS = {n: {f.name for f in dataclasses.fields(registry()[n])} for n in helpers.METHODS}
+KEEPING = [
+    (name, {"capacity": capacity, "admission": admission} if admission else {"capacity": capacity})
+    for name in helpers.METHODS
+    for admission in (ADMISSIONS if "admission" in FIELDS[name] else [None])
+    for capacity in (9, "600B", "500B", "4/class")
+    if "capacity" in FIELDS[name]
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "capacity"), [(n, c) for n in KEEPING for c in (9, "600B", "500B")]
-)
-def test_a_method_stays_within_its_bound_at_every_step(name, capacity):
+@pytest.mark.parametrize(("name", "options"), KEEPING)
+def test_a_method_stays_within_its_bound_at_every_step(name, options):
+    """A method that cannot count by class says so; one that does fills every class's share."""
     met = helpers.tasks(helpers.stream(helpers.scenario_of(name, "class")))
     size = met[0].train.nbytes // len(met[0].train)
-    count = capacity if isinstance(capacity, int) else int(capacity[:-1]) // size
-    made = helpers.learner(registry()[name](capacity=capacity))
+    capacity = str(options["capacity"])
+    made = helpers.learner(registry()[name](**options))
     ids = np.concatenate([task.train.id for task in met])
-    labels = {i: task.classes[y] for task in met for i, y in zip(task.train.id, task.train.y)}  # noqa: B905
-    most = 0
-    for task in met:
-        for _ in made.steps(task):
-            (memory,) = (s.value for s in made.method.parts[0].states.values() if hasattr(s.value, "keys"))
-            assert len(memory) <= count
-            assert made.memory_bytes <= count * size
-            most = max(most, len(memory))
-            if len(memory):
-                assert np.isin(memory.samples.id, ids).all()
-                assert len(np.unique(memory.samples.id)) == len(memory)
-                stored = [made.classes[y] for y in memory.samples.y]
-                assert stored == [labels[i] for i in memory.samples.id.tolist()]
+    names = {i: t.classes[y] for t in met for i, y in zip(t.train.id, t.train.y, strict=True)}
+    most, counts, refused = 0, [], ""
+    try:
+        for task in met:
+            for _ in made.steps(task):
+                held = [s.value for s in made.method.parts[0].states.values()]
+                (memory,) = (value for value in held if isinstance(value, ll.Memory))
+                count = int(capacity.removesuffix("B").removesuffix("/class"))
+                if capacity.endswith("B"):
+                    count //= size
+                elif capacity.endswith("/class"):
+                    count *= len(made.seen)
+                assert len(memory) <= count
+                assert made.memory_bytes <= count * size
+                most = max(most, len(memory))
+                if len(memory):
+                    assert np.isin(memory.samples.id, ids).all()
+                    assert len(np.unique(memory.samples.id)) == len(memory)
+                    stored = [made.classes[y] for y in memory.samples.y]
+                    assert stored == [names[i] for i in memory.samples.id.tolist()]
+                    counts = np.unique(memory.samples.y, return_counts=True)[1].tolist()
+                    if capacity.endswith("/class"):
+                        assert max(counts) <= 4
+    except LifelongError as error:
+        refused = str(error)
+    if refused:
+        assert capacity.endswith("/class")
+        assert "class" in refused
+        return
     assert most > count // 2
+    if capacity.endswith("/class"):
+        assert counts == [4] * 4
 
 
 @pytest.mark.parametrize("scenario", helpers.SCENARIOS)

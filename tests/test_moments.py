@@ -9,7 +9,7 @@ from torch import nn
 import lifelong as ll
 from lifelong.errors import LifelongError
 from lifelong.learner import Phase
-from lifelong.methods.regularization.fisher import LABELS, fisher
+from lifelong.methods.regularization.fisher import fisher
 
 
 class Shared(nn.Module):

@@ -1,11 +1,13 @@
 """A run killed at any moment and started again ends in the same bits; and only the same run goes on."""
 
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -177,30 +179,49 @@ class Crash(BaseException):
     """What a test raises in place of a power cut."""
 
 
-@pytest.mark.parametrize("place", ["evaluate", "write_arrays"])
-@pytest.mark.parametrize("run", ["er", "er in free"])
-def test_stopped_at_every_evaluation_and_every_checkpoint(run, place, tmp_path, monkeypatch):
-    """Not at random: before each of them in turn, every sitting going one further than the last."""
-    go(run, tmp_path / "straight")
-    runner = __import__(ll.run.__module__, fromlist=[place])
-    inner, calls = getattr(runner, place), [0]
+def crash_at(monkeypatch, place: str, call: int) -> None:
+    """From now on, this call of ``place`` (from 1) raises."""
+    runner = sys.modules[ll.run.__module__]
+    inner, calls = getattr(runner, place), itertools.count(1)
 
     def crash(*args, **kwargs):
-        calls[0] += 1
-        if calls[0] == 2:
+        if next(calls) == call:
             raise Crash
         return inner(*args, **kwargs)
 
     monkeypatch.setattr(runner, place, crash)
-    sittings = 1
-    while True:
-        calls[0] = 0
-        with contextlib.suppress(Crash):
+
+
+@pytest.mark.parametrize("run", ["er", "er in free"])
+def test_stopped_at_any_evaluation(run, tmp_path, monkeypatch):
+    """Before each of them in turn, a new folder every time."""
+    go(run, tmp_path / "straight")
+    for call in range(1, 100):
+        out, crashed = tmp_path / f"at {call}", False
+        with monkeypatch.context() as patch:
+            crash_at(patch, "evaluate", call)
+            try:
+                go(run, out)
+            except Crash:
+                crashed = True
+        if not crashed:
+            break
+        go(run, out)
+        same_run(tmp_path / "straight", out)
+    assert call > 4
+
+
+@pytest.mark.parametrize("run", ["er", "er in free"])
+def test_stopped_at_every_checkpoint(run, tmp_path, monkeypatch):
+    """Before each is written, every sitting going one further than the last."""
+    go(run, tmp_path / "straight")
+    for sittings in itertools.count(1):
+        with monkeypatch.context() as patch, contextlib.suppress(Crash):
+            crash_at(patch, "write_arrays", 2)
             go(run, tmp_path / "stopped")
             break
-        sittings += 1
-        assert sittings < 200
-    assert sittings >= 4
+        assert sittings < 99
+    assert sittings > 10
     same_run(tmp_path / "straight", tmp_path / "stopped")
 
 
@@ -224,15 +245,12 @@ def test_stopped_after_every_step_in_turn(name, scenario):
 
 def test_out_of_time_it_says_so_and_goes_on(tmp_path):
     go("er", tmp_path / "straight")
-    sittings = 0
-    while True:
-        sittings += 1
-        try:
-            made, stream = helpers.learner("er"), helpers.stream("class")
+    time_up = sys.modules[ll.run.__module__].TimeUp
+    for sittings in itertools.count(1):
+        with contextlib.suppress(time_up):
+            made, stream = adam("er"), helpers.stream("class")
             ll.run(made, stream, tmp_path / "timed", 5, time_limit=1e-9)
             break
-        except LifelongError as error:
-            assert "run the same command to continue" in str(error)
     assert sittings > 20
     same_run(tmp_path / "straight", tmp_path / "timed")
 

@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -92,18 +92,25 @@ def run(
         if folder is not None:
             _same_identity(folder, identity)
             if (folder / "run.json").exists():
-                return read(folder / "run.json")[0]
+                return _finish(folder)
+        _reset_peak_memory()
         session = _Session(learner, stream, folder, evaluate_every, checkpoint_every, time_limit)
         session.report = report or (lambda words, share: None)
         session.learn()
         result = session.result(identity, command)
-        if folder is not None:
-            result.save(folder / "run.json")
-            (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-            extra = {"result": result.data, "features": stream.features}
-            save(learner, folder / "model.safetensors", extra, session.guards())
-            collect(Path(out))  # type: ignore[arg-type]
-        return result
+        if folder is None:
+            return result
+        extra = {"result": result.data, "features": stream.features}
+        save(learner, folder / "model.safetensors", extra, session.guards())
+        result.save(folder / "run.json")
+        return _finish(folder)
+
+
+def _finish(folder: Path) -> Result:
+    """A finished run: no checkpoint is needed any more, and the folder's results know it."""
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    collect(folder.parent.parent)
+    return read(folder / "run.json")[0]
 
 
 def identify(
@@ -215,9 +222,9 @@ class _Session:
             if position.step:
                 book.steps += 1
                 book.samples += learner.batch
-                self._mark(task)
                 if every and position.step % every == 0:
                     self._trace()
+                self._mark()
                 share = (position.task + min(1.0, position.step / total)) / length
                 self.report(f"task {position.task + 1}/{length}: {task.name}", share)
             if not position.step or now - saved > self.checkpoint_every:
@@ -229,7 +236,7 @@ class _Session:
             started = time.monotonic()
         book.seconds += time.monotonic() - started
 
-    def _mark(self, task: Task) -> None:
+    def _mark(self) -> None:
         """Under ``free``: a row of R whenever a segment, whose end the learner is not told, ends."""
         if self.marks is not None:
             passed = self.learner.position.step * self.learner.batch
@@ -360,18 +367,33 @@ def _baseline(learner: Learner, stream: Stream, tests: Sequence[Task]) -> list[f
 
 def cost(learner: Learner, book: Book) -> dict[str, Any]:
     """What the run cost. Seconds are those of training; bytes are of stored samples."""
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
     return {
         "seconds": book.seconds,
         "steps": book.steps,
         "samples_per_second": book.samples / book.seconds if book.seconds else 0.0,
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "peak_memory_bytes": _peak_memory(),
         "memory_bytes": learner.memory_bytes,
         "parameters": learner.parameters,
         "parameters_added": learner.parameters - learner.initial_parameters,
     }
+
+
+def _reset_peak_memory() -> None:
+    """Forget the process's peak so far, where the system can (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> int:
+    """The process's largest resident size in bytes: on Linux since the run began."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def versions(backend: str) -> dict[str, str]:
