@@ -164,7 +164,7 @@ def assert_binomial(counts, p: float, trials: int) -> None:
 @pytest.mark.parametrize("chunk", [1, 4, 30])
 def test_the_reservoir_is_a_uniform_sample_of_the_stream(chunk):
     """Each of 12 samples stays with probability 4/12, each pair with 4*3 / (12*11)."""
-    n, k, trials = 12, 4, 2000
+    n, k, trials = 12, 4, 1500
     stream = samples(np.zeros(n, int))
     single, pairs = inclusions(lambda: ll.Memory(k), stream, chunk, trials)
     assert single.sum() == k * trials
@@ -178,7 +178,7 @@ def test_the_reservoir_is_a_uniform_sample_of_the_stream(chunk):
 def test_balanced_holds_a_uniform_sample_of_each_class(chunk, capacity):
     """3 of 5 and 3 of 10, whose samples are mixed in the stream."""
     labels = np.array([0, 1, 1] * 5)
-    trials = 1500
+    trials = 1000
     single, _ = inclusions(lambda: ll.Memory(capacity, "balanced"), samples(labels), chunk, trials)
     assert_binomial(single[labels == 0], 3 / 5, trials)
     assert_binomial(single[labels == 1], 3 / 10, trials)
@@ -186,7 +186,7 @@ def test_balanced_holds_a_uniform_sample_of_each_class(chunk, capacity):
 
 def test_balanced_is_uniform_where_the_room_does_not_divide():
     """5 places for two classes: the odd place goes to either, and each class stays uniform."""
-    labels, trials = np.array([0, 1] * 6), 2000
+    labels, trials = np.array([0, 1] * 6), 1200
     single, _ = inclusions(lambda: ll.Memory(5, "balanced"), samples(labels), 1, trials)
     assert_binomial(single[labels == 0], single[labels == 0].mean() / trials, trials)
     assert_binomial(single[labels == 1], single[labels == 1].mean() / trials, trials)

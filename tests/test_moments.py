@@ -316,7 +316,7 @@ def test_where_nothing_is_known_nothing_is_held():
     """F = 0: no pull, and no NaN, before the first task and for weights that no sample reaches."""
     made = helpers.learner(ll.EWC(1e9), steps=3)
     met = helpers.tasks(helpers.stream("class"))
-    made._enter(met[0])
+    made.steps(met[0])
     g = made.ops.tensor(np.arange(made.parameters, dtype=np.float32))
     part = made.method.parts[0]
     assert part.gradient(made, None, g).numpy().tolist() == g.numpy().tolist()
