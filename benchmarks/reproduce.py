@@ -27,6 +27,8 @@ BASE = Spec("mnist", model="mlp:400,400", optimizer="adam", lr=1e-3, batch=128, 
 """Protocol: MLP 784-400-400, Adam 1e-3 never reset, 2,000 steps a task of 128 rows."""
 
 REPLAY = ("er.admission=balanced", "er.admit=task", "er.weights=tasks")
+SHUFFLED = ("er.admit=task", "er.weights=tasks")
+"""Under ``domain`` the labels do not tell the ten digits apart: a reservoir of 1,000 in their place."""
 GOALS = {
     # (method, scenario): (published, lowest, highest, options)
     ("naive", "task"): (84.3, 78.3, 90.3, {}),
@@ -39,7 +41,7 @@ GOALS = {
     ("ewc", "domain"): (63.0, 53.5, 72.5, {"set": ("ewc.strength=1e10",)}),
     ("ewc", "class"): (20.6, 19.5, 27.0, {"set": ("ewc.strength=1e9",)}),
     ("er", "task"): (99.0, None, None, {"memory": "100/class", "set": REPLAY}),
-    ("er", "domain"): (93.8, None, None, {"memory": "100/class", "set": REPLAY}),
+    ("er", "domain"): (93.8, None, None, {"memory": "1000", "set": SHUFFLED}),
     ("er", "class"): (88.8, 87.6, 90.0, {"memory": "100/class", "set": REPLAY}),
     ("icarl", "class"): (94.6, 93.6, 95.6, {"memory": "2000", "set": ("icarl.temperature=2",)}),
     ("packnet", "task"): (None, None, None, {}),

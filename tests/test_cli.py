@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -141,7 +142,7 @@ def test_columns_of_a_new_file_are_found_by_name(lifelong, tmp_path):
     write_shop(tmp_path, "january.csv", ["bread", "milk"])
     assert lifelong("run", "january.csv", "--out", "shop")[0] == 0
     straight = lifelong("predict", "shop", "january.csv")[1]
-    rows = list(csv.reader(open(tmp_path / "january.csv")))
+    rows = list(csv.reader((tmp_path / "january.csv").read_text().splitlines()))
     with open(tmp_path / "turned.csv", "w", newline="") as file:
         csv.writer(file).writerows([row[::-1] for row in rows])
     assert lifelong("predict", "shop", "turned.csv")[1] == straight
@@ -264,14 +265,14 @@ def test_workers_die_with_their_parent(tmp_path):
         process.kill()
         pytest.skip("this system does not list a process's children in /proc")
     wait_for(lambda: len(list(tmp_path.glob("c/runs/*/identity.json"))) == 2)
-    workers = [int(pid) for pid in open(children).read().split()]
+    workers = [int(pid) for pid in Path(children).read_text().split()]
     assert len(workers) == 2
     process.kill()
     process.communicate()
 
     def gone(pid):
         try:
-            return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z"
+            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
         except OSError:
             return True
 

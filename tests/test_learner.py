@@ -762,11 +762,7 @@ def test_every_kind_of_state_grows_and_is_saved():
 @pytest.mark.parametrize("model", [ll.models.mlp(16, 16), ll.models.cnn(4, features=8)])
 @pytest.mark.parametrize("optimizer", [ll.Adam(0.01), ll.SGD(0.1, momentum=0.9, weight_decay=0.01)])
 def test_packnet_does_not_forget_a_bit(model, optimizer):
-    """Every earlier task's network stays what it was, to the bit: its weights and its features.
-
-    Its scores are a matrix product of features and a head that has more rows with every task, which
-    the processor may sum in another order: they stay to the last digit but one.
-    """
+    """Every earlier task's network stays what it was, to the bit: weights, features and scores."""
     met = helpers.tasks(helpers.stream("task", classes=8))
     made = helpers.learner("packnet", model, optimizer=optimizer)
     kept = {}
@@ -786,12 +782,10 @@ def test_packnet_does_not_forget_a_bit(model, optimizer):
                 network[bias.start : bias.stop][rows],
                 out.features,
             ]
+            parts.append(made.scores(helpers.batch(made, samples))[:, made.heads[j]])
             bits = b"".join(made.ops.numpy(p).tobytes() for p in parts)
-            scores = made.ops.numpy(made.scores(helpers.batch(made, samples)))[:, made.heads[j]]
-            first_bits, first_scores = kept.setdefault(j, (bits, scores))
-            assert bits == first_bits
-            np.testing.assert_allclose(scores, first_scores, rtol=1e-5, atol=1e-6)
-    assert len({bits for bits, _ in kept.values()}) == 4
+            assert bits == kept.setdefault(j, bits)
+    assert len(set(kept.values())) == 4
 
 
 def test_packnet_answers_every_earlier_task_as_it_did():

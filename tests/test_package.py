@@ -20,15 +20,25 @@ def python(code: str) -> str:
 
 
 def test_importing_lifelong_imports_no_framework():
-    heavy = "torch tensorflow keras jax matplotlib sklearn scipy pandas pyarrow".split()
+    heavy = [
+        "torch",
+        "tensorflow",
+        "keras",
+        "jax",
+        "matplotlib",
+        "sklearn",
+        "scipy",
+        "pandas",
+        "pyarrow",
+    ]
     code = f"import sys, lifelong; print([m for m in {heavy} if m in sys.modules])"
     assert python(code) == "[]"
 
 
 def test_run_stays_a_function_after_use():
-    assert python("import lifelong as ll, lifelong.runner; print(callable(ll.run), callable(ll.load))") == (
-        "True True"
-    )
+    assert python(
+        "import lifelong as ll, lifelong.runner; print(callable(ll.run), callable(ll.load))"
+    ) == ("True True")
 
 
 def test_every_public_name_is_there_and_documented():

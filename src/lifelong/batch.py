@@ -75,7 +75,7 @@ class Batch:
         total = sum(share for _, _, share in self.blocks)
         return np.concatenate(
             [
-                np.full(len(s), w / total, np.float32)
+                np.full(len(s), w / total, np.float64)
                 for (_, s, _), w in zip(self.blocks, shares, strict=True)
             ]
         )

@@ -26,6 +26,12 @@ def accept(options: Iterable[str], accepted: Iterable[str], of: str) -> None:
             raise unknown(f"option of {of}", option, accepted)
 
 
+def one_of(name: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse a value that is none of the choices."""
+    if value not in choices:
+        raise unknown(name, value, choices)
+
+
 def at_least(least: int, **values: int | None) -> None:
     """Refuse numbers that are too small; None passes."""
     for name, value in values.items():

@@ -59,7 +59,7 @@ def read_json(path: Path) -> Any:
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], manifest: Any) -> None:
     """One safetensors file, the manifest as JSON inside."""
-    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     write(path, save(whole, {"lifelong": json.dumps(manifest)}))
 
 

@@ -96,7 +96,7 @@ class Learner:
         if output not in (None, *OUTPUT_SPACES.values()):
             raise unknown("output space", output, set(OUTPUT_SPACES.values()))
         self.model = model
-        self.method = make_method(method)
+        self.method = Method([part.fresh() for part in make_method(method)])
         self.objective = objectives.make(objective)
         self.optimizer = make_optimizer(optimizer)
         self.batch, self.epochs, self.max_steps = batch, epochs, steps
@@ -193,6 +193,10 @@ class Learner:
         elif task.train.x.shape[1:] != self.inputs.shape[1:]:
             raise LifelongError(
                 f"inputs of shape {task.train.x.shape[1:]}: this learner takes {self.inputs.shape[1:]}"
+            )
+        if self.scenario != task.scenario:
+            raise LifelongError(
+                f"this learner began in the {self.scenario!r} scenario, not {task.scenario!r}"
             )
         begins = not self.position.learning
         if begins:
@@ -308,7 +312,11 @@ class Learner:
 
     def upcoming(self) -> Samples | None:
         """The stream's rows that the next step of this pass will learn; None behind the last."""
-        if self._task is None or self.position.step * self.batch >= len(self._samples):
+        if (
+            self._task is None
+            or self.position.phase
+            or self.position.step * self.batch >= len(self._samples)
+        ):
             return None
         return self._draw(self._task).samples
 
@@ -366,6 +374,20 @@ class Learner:
         mask = np.zeros(self.width, bool)
         mask[columns] = True
         return self.ops.tensor(mask)
+
+    def head_scores(self, features: Any, columns: Sequence[int], at: Any) -> Any:
+        """Scores ``[rows, classes]`` of these columns alone, with parameters ``at``; others -1e9.
+
+        The product has the columns' own width, so its bits do not depend on how many others exist.
+        """
+        weight, bias = (
+            self._parameter(name, at)[list(columns)] for name in ("head.weight", "head.bias")
+        )
+        return self.ops.place(features @ weight.T + bias, list(columns), self.width)
+
+    def _parameter(self, name: str, at: Any) -> Any:
+        segment = self.layout[name]
+        return self.ops.reshape(at[segment.start : segment.stop], segment.shape)
 
     def assign(self, theta: Any) -> None:
         """Set all parameters at once (pruning does), between steps."""
@@ -487,6 +509,11 @@ class Learner:
         x = np.ascontiguousarray(x)
         if x.shape[1:] != self.inputs.shape[1:]:
             raise LifelongError(f"inputs {x.shape[1:]}: this learner takes {self.inputs.shape[1:]}")
+        if x.dtype.kind != self.inputs.dtype.kind:
+            raise LifelongError(
+                f"inputs of {x.dtype}: this learner learned from {self.inputs.dtype} "
+                "(uint8 means pixels from 0 to 255)"
+            )
         if (task is None) == (self.scenario == "task"):
             told = "needs the task's id: predict(x, task=0)" if task is None else "is told no task id"
             raise LifelongError(f"a learner in the {self.scenario!r} scenario {told}")

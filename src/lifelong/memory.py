@@ -105,9 +105,18 @@ class Memory:
             self.samples = Samples.concat([self.samples, samples.take(more)])
             self.keys = np.concatenate([self.keys, keys[held:][more]])
 
+    def share(self, samples: Samples, classes: int) -> int:
+        """How many samples of each of so many classes fit; at least one must."""
+        capacity = self.capacity(samples)
+        if capacity is None or self.limit[1] == "a class":  # type: ignore[index]
+            return len(samples) if capacity is None else capacity
+        if capacity < classes:
+            raise LifelongError(f"a memory of {capacity} samples for {classes} classes: give it more")
+        return capacity // classes
+
     def fill(self, samples: Samples | None) -> None:
-        """Replace what is stored (herding chooses for itself); the bound still holds."""
-        if samples is not None:
+        """Replace what is stored: herding chooses for itself, within :meth:`share`."""
+        if samples is not None and self.limit is not None and self.limit[1] != "a class":
             capacity = self.capacity(samples)
             if capacity is not None and len(samples) > capacity:
                 raise LifelongError(f"{len(samples)} samples for a memory of {capacity}")
@@ -162,7 +171,7 @@ def parse_capacity(capacity: int | str | None) -> tuple[int, str] | None:
     """``(500, "samples")`` of 500 or "500", ``(2_000_000, "bytes")`` of "2MB", ``(100, "a class")``."""
     if capacity is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|/class)?", str(capacity).strip())
+    match = re.fullmatch(r"(\d+|\d+\.\d+(?=\s*.B))\s*(B|kB|KB|MB|GB|/class)?", str(capacity).strip())
     if not match:
         raise LifelongError(f"memory {capacity!r}: give samples (500, 100/class) or bytes (2MB)")
     scale = {None: 1, "/class": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}[match[2]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -156,6 +157,13 @@ class Part:
         self.__dict__["_owner"] = learner
         self.__dict__["states"] = {}
         self.start(learner)
+
+    def fresh(self) -> Part:
+        """The same part without state: every learner has its own."""
+        part = copy.copy(self)
+        part.__dict__.pop("states", None)
+        part.__dict__.pop("_owner", None)
+        return part
 
     @property
     def hyperparameters(self) -> dict[str, Any]:

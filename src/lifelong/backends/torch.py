@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -44,10 +45,11 @@ class TorchBackend:
     def build(self, model: Any, head: bool, inputs: np.ndarray, rng: np.random.Generator) -> None:
         own = isinstance(model, nn.Module)
         with torch.random.fork_rng(devices=[]), torch.no_grad():  # PyTorch's own weights: not used
-            body = (model if own else build(model, inputs.shape[1:])).to(self.device, self.dtype)
+            body = copy.deepcopy(model) if own else build(model, inputs.shape[1:])
+            body = body.to(self.device, self.dtype)
             out = body.eval()(self._inputs(inputs[:1]))
             width = (out.scores if isinstance(out, Outputs) else out).shape[1]
-            self.network = Network(body, width if head and not own else None)
+            self.network = Network(body, width if head and not own else None).eval()
         self.outputs = width if own else None
         """The fixed number of scores of a user's own model; None where the learner owns the head."""
         everywhere = dict(self.network.named_parameters(remove_duplicate=False))
@@ -66,7 +68,7 @@ class TorchBackend:
         self._hold(torch.cat([value.reshape(-1) for value in given.values()]))
         self.ages = np.zeros(sum(s.stop - s.start for s in age_slots(self.segments).values()), int)
         self.moments = [self.vector(0.0) for _ in range(_moments(self.optimizer))]
-        self.random = any("Dropout" in type(m).__name__ for m in self.network.modules())
+        self.random = own or any("Dropout" in type(m).__name__ for m in self.network.modules())
         """Whether a training step draws random numbers inside the network."""
         self.activate(None)
 
@@ -142,7 +144,7 @@ class TorchBackend:
         batch.tensors = {k: self.ops.tensor(v) for k, v in columns.items() if k not in ("x", "id")}
         batch.tensors["x"] = self._inputs(columns["x"])
         weights = batch.weights()
-        batch.weight = None if weights is None else self.ops.tensor(weights)
+        batch.weight = None if weights is None else self._weights(weights)
 
     def _inputs(self, x: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(x).to(self.device)
@@ -291,13 +293,13 @@ class TorchBackend:
         if any(len(c) != 1 or c[0][0].ndim != 2 for c in calls.values()):
             return None
         total = self.vector(0.0)
-        inputs = {name: c[0][0].detach().abs().pow(power) for name, c in calls.items()}
+        inputs = {name: self.ops.cast(c[0][0].detach()).abs().pow(power) for name, c in calls.items()}
         sites = [c[0][1] for c in calls.values()]
         terms = f(out, batch)
         for i, (weight, value) in enumerate(terms):
             deltas = torch.autograd.grad(value.sum(), sites, retain_graph=i + 1 < len(terms))
             for name, delta in zip(layers, deltas, strict=True):
-                delta = delta.abs().pow(power).mul_(weight.detach().unsqueeze(1))
+                delta = self.ops.cast(delta).abs().pow(power).mul_(weight.detach().unsqueeze(1))
                 self._piece(total, self.segments[f"{name}.weight"]).addmm_(delta.T, inputs[name])
                 if f"{name}.bias" in self.segments:
                     self._piece(total, self.segments[f"{name}.bias"]).add_(delta.sum(0))
@@ -313,7 +315,7 @@ class TorchBackend:
             terms = f(self._call(one.x, args(one), theta), one)
             return torch.stack([v[0] for _, v in terms]), torch.stack([w[0] for w, _ in terms])
 
-        slopes = vmap(jacrev(lambda t, r: values(t, r)[:1] + values(t, r)[1:], has_aux=True), (None, 0))
+        slopes = vmap(jacrev(values, has_aux=True), (None, 0))
         total = self.vector(0.0)
         for start in range(0, len(batch), 16):
             chunk = {k: v[start : start + 16] for k, v in columns.items()}
@@ -335,7 +337,7 @@ class TorchBackend:
         self._lay_out(shapes)
         self._hold(self.ops.tensor(arrays["theta"]).clone())
         self.ages = arrays["ages"].copy()
-        self.moments = [self.ops.tensor(arrays[f"moment.{i}"]) for i in range(len(self.moments))]
+        self.moments = [self.ops.tensor(arrays[f"moment.{i}"]).clone() for i in range(len(self.moments))]
         for name, buffer in self.network.named_buffers():
             buffer.copy_(self.ops.tensor(arrays[f"buffer.{name}"]))
         self.activate(None)

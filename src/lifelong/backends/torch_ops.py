@@ -67,6 +67,16 @@ class TorchOps:
         """``[rows, ...] -> [rows, n]``."""
         return x.flatten(1)
 
+    def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """The same entries in another shape."""
+        return x.reshape(shape)
+
+    def place(self, scores: Tensor, columns: list[int], width: int) -> Tensor:
+        """``[rows, width]``: ``scores`` at these columns, -1e9 elsewhere."""
+        whole = scores.new_full((len(scores), width), -1e9)
+        whole[:, columns] = scores
+        return whole
+
     def concat(self, tensors: list[Tensor]) -> Tensor:
         """Along the first axis."""
         return torch.cat(tensors)

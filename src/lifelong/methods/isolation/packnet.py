@@ -78,4 +78,8 @@ class PackNet(Part):
         used = (owner > 0) & (owner <= task + 1)
         if learner.position.learning and task == learner.position.task:
             used = used | (owner == 0)
-        return learner.outputs(batch, at=ops.where(used, learner.theta, 0.0)).scores
+        own = ops.where(used, learner.theta, 0.0)
+        out = learner.outputs(batch, at=own)
+        if "head.weight" not in learner.layout:  # a model of the user's own
+            return out.scores
+        return learner.head_scores(out.features, learner.heads[task], at=own)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...batch import Outputs
-from ...errors import LifelongError
 from ...method import Part
 from ...samples import Samples
 
@@ -68,11 +67,8 @@ class ICaRL(Part):
 
     def end(self, learner: Learner, task: Task, phase: Phase) -> None:
         if phase.last:
-            capacity = self.exemplars.capacity(task.train)
-            assert capacity is not None
-            if capacity < len(learner.seen):
-                raise LifelongError(f"{capacity} exemplars for {len(learner.seen)} classes: keep more")
-            self.exemplars.fill(self._herd(learner, task.train, capacity // len(learner.seen)))
+            share = self.exemplars.share(task.train, len(learner.seen))
+            self.exemplars.fill(self._herd(learner, task.train, share))
             self.teacher = learner.snapshot()
             self.means = None
 

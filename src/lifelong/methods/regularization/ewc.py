@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ...errors import one_of
 from ...method import THETA, Part
-from .fisher import fisher
+from .fisher import LABELS, fisher
 
 if TYPE_CHECKING:
     from ...batch import Batch
@@ -41,6 +42,9 @@ class EWC(Part):
     scenarios = ("task", "domain", "class")
     needs = ("boundaries",)
     fails: ClassVar = {"class": "20.64 % on Split MNIST (van de Ven et al., 2022)"}
+
+    def __post_init__(self) -> None:
+        one_of("label mode", self.labels, LABELS)
 
     def start(self, learner: Learner) -> None:
         self.F = self.vector(0.0, "float64")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...errors import unknown
+from ...errors import one_of
 
 if TYPE_CHECKING:
     from ...batch import Batch
@@ -21,11 +21,10 @@ def fisher(learner: Learner, samples: Samples, labels: str) -> Any:
     weight p(y|x), or is one ``sample`` from p(y|x), or the ``true`` label.
     Martens, "New insights and perspectives on the natural gradient method" (2020), sections 5, 11.
     """
-    if labels not in LABELS:
-        raise unknown("label mode", labels, LABELS)
+    one_of("label mode", labels, LABELS)
     ops = learner.ops
     if labels == "sample":
-        samples = samples.replace(u=learner.rng.random(len(samples)).astype("float32"))
+        samples = samples.replace(u=learner.rng.random(len(samples), "float32"))
 
     def log_likelihoods(out: Any, batch: Batch) -> list[tuple[Any, Any]]:
         log_p = ops.log_softmax(learner.admitted(batch, out))
@@ -34,7 +33,8 @@ def fisher(learner: Learner, samples: Samples, labels: str) -> Any:
             return [(p[:, c], log_p[:, c]) for c in learner.columns]
         y = batch.y
         if labels == "sample":
-            y = ops.argmax(ops.cast(ops.cumsum(p) > batch.u[:, None], "float32"))
+            below = ops.cumsum(p)
+            y = ops.argmax(ops.cast(below > batch.u[:, None] * below[:, -1:], "float32"))
         return [(ops.cast(y == y), ops.pick(log_p, y))]
 
     return learner.moment(samples, log_likelihoods, power=2)

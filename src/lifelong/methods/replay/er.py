@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...errors import at_least, one_of
 from ...method import Part
 
 if TYPE_CHECKING:
     from ...batch import Batch, Step
     from ...learner import Learner, Phase
     from ...stream import Task
+
+
+TOLD = ("task", "domain", "class")
+"""The scenarios that tell where a task ends."""
 
 
 @dataclass(eq=False)
@@ -38,6 +43,13 @@ class ER(Part):
     family = "replay"
     paper = "Chaudhry et al., On tiny episodic memories in continual learning (2019)"
     revisits = True
+
+    def __post_init__(self) -> None:
+        one_of("weights", self.weights, ("rows", "tasks"))
+        one_of("admit", self.admit, ("step", "task"))
+        at_least(1, rows=self.rows)
+        if "task" in self.admit or "tasks" in self.weights:
+            self.scenarios = TOLD  # type: ignore[misc]
 
     def start(self, learner: Learner) -> None:
         self.stored = self.memory(self.capacity, self.admission)
