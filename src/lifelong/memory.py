@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from .errors import LifelongError, unknown
 from .samples import Samples
 
-Quota = Callable[[np.ndarray, np.ndarray], np.ndarray]
 ADMISSIONS = ("reservoir", "balanced", "ring")
 
 
@@ -75,16 +73,21 @@ class Memory:
         arrival = np.arange(self.offered, self.offered + len(samples))
         keys = -arrival.astype(float) if self.admission == "ring" else rng.random(len(samples))
         self.offered += len(samples)
+        whole = self.limit is not None and self.limit[1] != "a class"
+        if self.admission == "reservoir" and whole and len(self) == capacity:
+            small = keys < self.keys.max()  # no other can come in
+            if not small.any():
+                return
+            samples, keys = samples.take(small), keys[small]
         keys = np.concatenate([self.keys, keys])
-        labels = np.concatenate([self.samples.y, samples.y]) if self.samples else samples.y
         if capacity is None:
             stay = np.ones(len(keys), bool)
-        elif self.limit[1] == "a class":  # type: ignore[index]
-            stay = _smallest(keys, labels, lambda sizes, ties: np.minimum(sizes, capacity))
-        elif self.admission == "reservoir":
-            stay = _smallest(keys, np.zeros_like(labels), lambda sizes, ties: np.array([capacity]))
+        elif self.admission == "reservoir" and whole:
+            stay = np.zeros(len(keys), bool)
+            stay[np.argpartition(keys, capacity - 1)[:capacity]] = True
         else:
-            stay = _smallest(keys, labels, lambda sizes, ties: _equal_shares(sizes, capacity, ties))
+            labels = np.concatenate([self.samples.y, samples.y]) if self.samples else samples.y
+            stay = _smallest(keys, labels, capacity, each=not whole)
         self._write(samples, keys, stay)
 
     def _write(self, samples: Samples, keys: np.ndarray, stay: np.ndarray) -> None:
@@ -144,14 +147,18 @@ class Memory:
         self.offered = int(manifest["offered"])
 
 
-def _smallest(keys: np.ndarray, groups: np.ndarray, quota: Quota) -> np.ndarray:
-    """A mask of the samples that stay: of every group, its quota of those with the smallest keys."""
-    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+def _smallest(keys: np.ndarray, labels: np.ndarray, capacity: int, each: bool) -> np.ndarray:
+    """A mask of the samples that stay: of every class, its share of those with the smallest keys.
+
+    The share is ``capacity`` for ``each`` class, or an equal share of ``capacity``.
+    """
+    _, group, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     order = np.lexsort((keys, group))
     starts = np.cumsum(sizes) - sizes
     rank = np.empty(len(keys), int)
     rank[order] = np.arange(len(keys)) - np.repeat(starts, sizes)
-    return rank < quota(sizes, keys[order[starts]])[group]
+    share = capacity if each else _equal_shares(sizes, capacity, keys[order[starts]])[group]
+    return rank < share
 
 
 def _equal_shares(sizes: np.ndarray, capacity: int, ties: np.ndarray) -> np.ndarray:

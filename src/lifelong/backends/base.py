@@ -77,23 +77,21 @@ def moving(segments: dict[str, Segment], ages: np.ndarray, rows: np.ndarray | No
     runs: list[Run] = []
     slots = age_slots(segments)
     for name, segment in segments.items():
-        slot = slots[name]
-        if name in HEAD:
-            chosen = np.arange(segment.shape[0]) if rows is None else np.unique(rows)
-            width = segment.size // max(1, segment.shape[0])
-            for block in np.split(chosen, np.flatnonzero(np.diff(chosen) > 1) + 1):
-                if len(block):
-                    a, b = int(block[0]), int(block[-1]) + 1
-                    at = slice(slot.start + a, slot.start + b)
-                    runs.append(Run(segment.start + a * width, segment.start + b * width, at))
-        elif (
-            runs
-            and runs[-1].stop == segment.start
-            and (len(set(ages[runs[-1].ages.start : slot.stop])) == 1)
-        ):
-            runs[-1] = Run(runs[-1].start, segment.stop, slice(runs[-1].ages.start, slot.stop))
-        else:
-            runs.append(Run(segment.start, segment.stop, slot))
+        count = slots[name].stop - slots[name].start
+        chosen = np.arange(count) if rows is None or name not in HEAD else np.unique(rows)
+        width = segment.size // max(1, count)
+        for block in np.split(chosen, np.flatnonzero(np.diff(chosen) > 1) + 1):
+            if not len(block):
+                continue
+            first, stop = int(block[0]), int(block[-1]) + 1
+            at = slice(slots[name].start + first, slots[name].start + stop)
+            run = Run(segment.start + first * width, segment.start + stop * width, at)
+            if runs and runs[-1].stop == run.start:
+                both = slice(runs[-1].ages.start, run.ages.stop)
+                if (ages[both] == ages[both.start]).all():
+                    runs[-1] = Run(runs[-1].start, run.stop, both)
+                    continue
+            runs.append(run)
     return runs
 
 

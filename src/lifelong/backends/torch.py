@@ -130,7 +130,9 @@ class TorchBackend:
         return vector[segment.start : segment.stop].view(segment.shape)
 
     def activate(self, rows: np.ndarray | None) -> None:
-        self.runs = moving(self.segments, self.ages, rows)
+        told_apart = isinstance(self.optimizer, Adam)  # only its steps depend on an age
+        ages = self.ages if told_apart else np.zeros_like(self.ages)
+        self.runs = moving(self.segments, ages, rows)
         self._d.zero_()
 
     def vector(self, fill: float | str = 0.0, dtype: str | None = None) -> Tensor:

@@ -55,7 +55,11 @@ class EWC(Part):
 
     def gradient(self, learner: Learner, batch: Batch, g: Any) -> Any:
         F, r = self.pull
-        return F * (learner.theta - self.anchor) + r + g
+        pull = learner.theta - self.anchor
+        pull *= F
+        pull += r
+        pull += g
+        return pull
 
     def end(self, learner: Learner, task: Task, phase: Phase) -> None:
         if phase.last:
