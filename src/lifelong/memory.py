@@ -80,7 +80,7 @@ class Memory:
                 return
             samples, keys = samples.take(small), keys[small]
         keys = np.concatenate([self.keys, keys])
-        if capacity is None:
+        if capacity is None or (whole and len(keys) <= capacity):
             stay = np.ones(len(keys), bool)
         elif self.admission == "reservoir" and whole:
             stay = np.zeros(len(keys), bool)
