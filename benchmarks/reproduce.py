@@ -78,7 +78,7 @@ def table(results: list[Result]) -> str:
         "over seeds. Under `class` all ten outputs are active from the start, for",
         "iCaRL those seen so far. Under `domain` ER keeps a reservoir of 1,000 from the first task",
         "on (the labels do not tell the digits apart), where the authors add 200 samples a task.",
-        " A band is two-sided: too good is as suspicious as too bad.",
+        "A band is two-sided: too good is as suspicious as too bad.",
         "",
         "Made by `make reproduce`, which writes this page from the files in",
         "`benchmarks/results/split-mnist/runs`; each holds its command, versions and R.",
