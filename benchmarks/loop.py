@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -73,6 +73,21 @@ class Reservoir:
         return self.x[rows], self.y[rows]
 
 
+def batches(
+    xs: np.ndarray, ys: np.ndarray, method: str, memory: Reservoir, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """A shuffled pass: the new rows, and the rows to train on (with stored ones under ER)."""
+    order = rng.permutation(len(ys))
+    for start in range(0, len(ys), BATCH):
+        rows = order[start : start + BATCH]
+        x, y = xs[rows], ys[rows]
+        if method == "er" and memory.seen:
+            mx, my = memory.sample(len(rows))
+            yield x, y, np.concatenate([x, mx]), np.concatenate([y, my])
+        else:
+            yield x, y, x, y
+
+
 def pixels(x: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(x).to(torch.float32).mul_(1 / 255)
 
@@ -87,14 +102,7 @@ def idiomatic(method: str, tasks: Data, fishers: list[list[torch.Tensor]]) -> fl
     anchors: list[tuple[torch.Tensor, torch.Tensor]] = []
     started = time.perf_counter()
     for t, (xs, ys) in enumerate(tasks):
-        order = rng.permutation(len(ys))
-        for start in range(0, len(ys), BATCH):
-            rows = order[start : start + BATCH]
-            x, y = xs[rows], ys[rows]
-            bx, by = x, y
-            if method == "er" and memory.seen:
-                mx, my = memory.sample(len(rows))
-                bx, by = np.concatenate([x, mx]), np.concatenate([y, my])
+        for x, y, bx, by in batches(xs, ys, method, memory, rng):
             loss = F.cross_entropy(model(pixels(bx)), torch.from_numpy(by))
             if method == "ewc" and anchors:
                 loss = loss + STRENGTH / 2 * sum(
@@ -131,14 +139,7 @@ def flat(method: str, tasks: Data, fishers: list[list[torch.Tensor]]) -> float:
     importance = anchor = remainder = None
     started = time.perf_counter()
     for t, (xs, ys) in enumerate(tasks):
-        order = rng.permutation(len(ys))
-        for start in range(0, len(ys), BATCH):
-            rows = order[start : start + BATCH]
-            x, y = xs[rows], ys[rows]
-            bx, by = x, y
-            if method == "er" and memory.seen:
-                mx, my = memory.sample(len(rows))
-                bx, by = np.concatenate([x, mx]), np.concatenate([y, my])
+        for x, y, bx, by in batches(xs, ys, method, memory, rng):
             loss = F.cross_entropy(model(pixels(bx)), torch.from_numpy(by))
             gradient.zero_()
             loss.backward()
