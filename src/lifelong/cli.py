@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import functools
 import inspect
+import io
 import json
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from rich.table import Table
 
 from . import data as datasets_module
 from .errors import LifelongError, at_least
+from .files import write
 from .result import Result, bundle, read
 from .runner import TimeUp
 from .spec import Spec
@@ -103,13 +105,13 @@ def run(spec: Spec, out: Out = None, as_json: Json = False) -> None:
     with _bar() as report:
         result = spec.run(folder, report)
     model = folder / "runs" / result.data["key"] / "model.safetensors"
-    shutil.copyfile(model, folder / "model.safetensors")
+    write(folder / "model.safetensors", model.read_bytes())
     if as_json:
         print(json.dumps(bundle([result])))
         return
     print(result)
     print()
-    _report(folder, bundle([result]))
+    _report(folder, bundle(read(folder / "results.json")))
     print(f"model: {folder / 'model.safetensors'}")
 
 
@@ -229,12 +231,12 @@ def predict(
     if as_json:
         print(json.dumps({"predictions": rows, "accuracy": accuracy}))
         return
-    text = "row,prediction\n" + "".join(f"{i},{_csv(name)}\n" for i, name in enumerate(rows, 1))
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("row", "prediction"), *enumerate(rows, 1)])
+    text = table.getvalue()
     if out is None:
         print(text, end="")
     else:
-        from .files import write
-
         write(out, text.encode())
         errors.print(f"{len(rows)} predictions: {out}", markup=False)
 
@@ -294,10 +296,11 @@ def _check(spec: Spec) -> None:
 
 
 def _report(folder: Path, content: dict[str, Any]) -> None:
-    from .report import verdict, write
+    from .report import verdict
+    from .report import write as write_report
 
     print(verdict(content))
-    print(f"report: {write(content, folder)}")
+    print(f"report: {write_report(content, folder)}")
 
 
 def _comparison(content: dict[str, Any]) -> Table:
@@ -331,10 +334,6 @@ def _comparison(content: dict[str, Any]) -> Table:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _csv(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 from .errors import LifelongError
 from .result import Result
+from .runner import TimeUp, collect
 from .spec import Spec
 
 Watch = Callable[[int, str, float, Result | None], None]
@@ -31,8 +32,6 @@ def compare(
     Raises:
         LifelongError: with the first failing run's message; the finished ones stay on disk.
     """
-    from .runner import collect
-
     watch = watch or (lambda index, words, share, result: None)
     waiting: Queue[int] = Queue()
     for index in range(len(specs)):
@@ -41,12 +40,15 @@ def compare(
     count = max(1, min(jobs or os.cpu_count() or 1, len(specs)))
     workers = [_Worker(specs, str(out), waiting, told) for _ in range(count)]
     results: dict[int, Result] = {}
+    stopped: list[str] = []
     try:
-        while len(results) < len(specs):
+        while len(results) + len(stopped) < len(specs):
             index, message = told.get()
             if "error" in message:
                 raise LifelongError(message["error"])
-            if "result" in message:
+            if "stopped" in message:
+                stopped.append(message["stopped"])
+            elif "result" in message:
                 results[index] = Result(message["result"])
                 watch(index, "done", 1.0, results[index])
             else:
@@ -55,6 +57,8 @@ def compare(
         for worker in workers:
             worker.stop()
     collect(Path(out))
+    if stopped:
+        raise TimeUp(stopped[0])
     return [results[index] for index in range(len(specs))]
 
 

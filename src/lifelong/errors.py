@@ -1,7 +1,9 @@
 """The one exception that means "your input, not our code"."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 
 class LifelongError(ValueError):
@@ -24,6 +26,19 @@ def accept(options: Iterable[str], accepted: Iterable[str], of: str) -> None:
             raise LifelongError(f"{of} takes no options, so {option!r} means nothing: leave it out")
         if option not in accepted:
             raise unknown(f"option of {of}", option, accepted)
+
+
+def of_types(options: Mapping[str, Any], kind: type, of: str) -> None:
+    """Refuse an option whose value is not of the type that ``kind``'s field of that name has."""
+    hints = get_type_hints(kind)
+    for name, value in options.items():
+        hint = hints[name]
+        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        kinds = tuple(get_origin(kind) or kind for kind in kinds)
+        fine = isinstance(value, kinds) or (float in kinds and isinstance(value, int))
+        if not fine or (isinstance(value, bool) and bool not in kinds):
+            words = " or ".join(kind.__name__ for kind in kinds)
+            raise LifelongError(f"{name} of {of} is {value!r}: give {words}")
 
 
 def one_of(name: str, value: str, choices: Iterable[str]) -> None:

@@ -65,15 +65,19 @@ def evaluate(learner: Learner, tests: Sequence[Task]) -> Evaluation | None:
             continue
         samples = learner.encode(task.test, task.classes)
         known = samples.take(samples.y >= 0)
+        own = learner.encode(Samples(y=task.labels), task.classes).y
         masks = {
-            "aware": learner.indicator(np.unique(known.y)),
+            "aware": learner.indicator(own[own >= 0]),
             "agnostic": learner.indicator(_admitted(learner)),
         }
-        for batch in learner.batches(known if told else without_task(known)):
-            scores = learner.scores(batch)
+        labels = ops.tensor(known.y)
+        start = 0
+        for batch in learner.batches((known if told else without_task(known)).drop("y")):
+            scores, y = learner.scores(batch), labels[start : start + len(batch)]
+            start += len(batch)
             for kind in kinds:
                 given = ops.argmax(ops.where(masks[kind], scores, -np.inf))
-                counts[kind][j] = counts[kind][j] + ops.count_pairs(batch.y, given, width)
+                counts[kind][j] = counts[kind][j] + ops.count_pairs(y, given, width)
     read = {kind: ops.numpy(ops.stack(tensors)) for kind, tensors in counts.items()}
     return Evaluation(read.get("aware"), read.get("agnostic"), totals, measured)
 

@@ -30,6 +30,9 @@ def write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise LifelongError(f"cannot write {path}: {error.strerror}; make room") from None
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -78,7 +81,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], Any]:
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, wait: bool = False) -> Iterator[None]:
     """One process at a time; the system releases it when the process dies, however it dies."""
     import fcntl
 
@@ -89,7 +92,10 @@ def lock(folder: Path) -> Iterator[None]:
         raise LifelongError(f"cannot write {folder}: {error.strerror}; choose another folder") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise LifelongError(f"another process is running in {folder}: wait for it") from None
+        for orphan in folder.glob(".*.[0-9]*"):  # of a process that was killed while it wrote
+            if not wait:
+                orphan.unlink(missing_ok=True)
         yield

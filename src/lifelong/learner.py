@@ -14,6 +14,7 @@ from . import objectives
 from .backends import base as backends
 from .batch import Batch, Outputs, Step
 from .errors import LifelongError, at_least, unknown
+from .memory import Memory
 from .method import THETA, Method, Part
 from .optimize import Optimizer
 from .optimize import optimizer as make_optimizer
@@ -49,6 +50,8 @@ class Position:
     step: int = 0
     learning: bool = False
     """Whether the task has begun."""
+    mark: str = ""
+    """A fingerprint of its labels and ids."""
 
 
 class Learner:
@@ -93,6 +96,7 @@ class Learner:
         if epochs is not None and steps is not None:
             raise LifelongError("give epochs or steps, not both")
         at_least(1, batch=batch, epochs=epochs, steps=steps)
+        at_least(0, seed=seed)
         if output not in (None, *OUTPUT_SPACES.values()):
             raise unknown("output space", output, set(OUTPUT_SPACES.values()))
         self.model = model
@@ -122,6 +126,10 @@ class Learner:
         self.initial_parameters = 0
         self.columns: list[int] = []
         """Columns that the output space admits in the current task."""
+        self.arriving: list[int] = []
+        """Columns of the current task's classes."""
+        self.met_rows = 0
+        """The stream's rows in the last step."""
         self._task: Task | None = None
         self._masks: dict[str, Any] = {}
         self._order: tuple[tuple[int, int, int], np.ndarray] | None = None
@@ -158,6 +166,7 @@ class Learner:
         if self.backend.random:
             batch.seed = int(self.rng.integers(2**63))
         self.backend.batch(batch)
+        self.met_rows = len(batch.samples)
         step = self.update(batch)
         for observe in self._hooks["observe"]:
             observe(self, step)
@@ -190,28 +199,41 @@ class Learner:
         """Begin the task, unless a stopped run is in the middle of it; labels become columns."""
         if self.inputs is None:
             self.start(task.train, task.scenario)
-        elif task.train.x.shape[1:] != self.inputs.shape[1:]:
-            raise LifelongError(
-                f"inputs of shape {task.train.x.shape[1:]}: this learner takes {self.inputs.shape[1:]}"
-            )
+        self._check_inputs(task.train.x)
         if self.scenario != task.scenario:
             raise LifelongError(
                 f"this learner began in the {self.scenario!r} scenario, not {task.scenario!r}"
             )
         begins = not self.position.learning
+        mark = task.train.drop("x").fingerprint()
         if begins:
             self._admit_classes(task)
-        task = replace(task, train=self.encode(task.train, task.classes))
+        elif mark != self.position.mark:
+            raise LifelongError("another task was interrupted: finish it first, or load the last save")
+        task = replace(
+            task,
+            name=task.name if task.told else "",
+            train=self.encode(task.train, task.classes),
+            test=Samples(),
+            validation=None,
+        )
+        self._activate(task)
         if begins:
-            self.position.learning = True
+            self.position.learning, self.position.mark = True, mark
             if self.optimizer.reset and self.position.task:
-                self.backend.reset_optimizer()
+                self._reset_optimizers()
             for begin in self._hooks["begin"]:
                 begin(self, task)
-        self._activate(task)
         owner = self.method.owner("data")
         self._samples = owner.data(self, task.train) if owner else task.train
         return task
+
+    def _reset_optimizers(self) -> None:
+        self.backend.reset_optimizer()
+        for part in self.method:
+            for declared in part.states.values():
+                if isinstance(declared.value, Learner):
+                    declared.value._reset_optimizers()
 
     def check(self, scenario: str) -> None:
         """Refuse a scenario that the method, the output space or the budget does not allow."""
@@ -223,15 +245,19 @@ class Learner:
             )
         if self.output == "task" and scenario != "task":
             raise LifelongError(f"output space 'task' needs task ids, which {scenario!r} hides")
-        if scenario == "free" and (self.epochs or 1) > 1:
-            raise LifelongError("the 'free' scenario is one pass over the stream: leave epochs out")
+        if scenario == "free" and ((self.epochs or 1) > 1 or self.max_steps is not None):
+            raise LifelongError("the 'free' scenario is one pass: leave epochs and steps out")
+        if scenario == "free" and self.output == "seen":
+            raise LifelongError(
+                "output space 'seen' needs to be told what comes: use 'all' under 'free'"
+            )
 
     def start(self, samples: Samples, scenario: str) -> None:
         """Build the network for inputs like these and let the parts declare their state."""
         self.check(scenario)
         self.scenario = scenario
         self.output = self.output or OUTPUT_SPACES[scenario]
-        self.build(samples.x[:1])
+        self.build(np.zeros_like(samples.x[:1]))
 
     def build(self, inputs: np.ndarray) -> None:
         """Make the network for inputs ``[1, ...]`` like these; the parts declare their state."""
@@ -284,7 +310,7 @@ class Learner:
         """How many steps the task takes if no part changes its phases."""
         if self.max_steps is None or task.ordered:
             passes = 1 if task.ordered else self.epochs or EPOCHS
-            return passes * -(-len(task.train) // self.batch)
+            return passes * self._per_pass(len(task.train))
         return self.max_steps
 
     def _phases(self, task: Task) -> list[Phase]:
@@ -303,20 +329,25 @@ class Learner:
     def _draw(self, task: Task) -> Batch:
         """The next rows: every pass is a permutation of its own (``free``: the stream's order)."""
         samples = self._samples
-        passes, index = divmod(self.position.step, -(-len(samples) // self.batch))
-        rows = samples.take(self._pass(passes)[index * self.batch : (index + 1) * self.batch])
+        count = self._per_pass(len(samples))
+        passes, index = divmod(self.position.step, count)
+        stop = len(samples) if index == count - 1 else (index + 1) * self.batch
+        rows = samples.take(self._pass(passes)[index * self.batch : stop])
         fresh = None
         if self.position.phase == passes == 0:  # each sample of the stream is met for the first time
             fresh = rows if samples is task.train else rows.take(np.isin(rows.id, task.train.id))
         return Batch(rows, fresh)
 
+    def _per_pass(self, rows: int) -> int:
+        """Steps in a pass. A single row left over joins the batch before it (batch norm needs two)."""
+        whole, left = divmod(rows, self.batch)
+        return max(1, whole + (left > 1))
+
     def upcoming(self) -> Samples | None:
         """The stream's rows that the next step of this pass will learn; None behind the last."""
-        if (
-            self._task is None
-            or self.position.phase
-            or self.position.step * self.batch >= len(self._samples)
-        ):
+        position = self.position
+        behind = position.phase or position.step >= self._per_pass(len(self._samples))
+        if self._task is None or behind:
             return None
         return self._draw(self._task).samples
 
@@ -338,10 +369,11 @@ class Learner:
         self.backend.activate(rows)
         self.columns = {
             "task": lambda: self.heads[task.id],
-            "seen": lambda: self.seen,
+            "seen": lambda: list(self.seen),
             "all": lambda: list(range(len(self.classes))),
         }[self.output]()  # type: ignore[index]
-        self._task, self._masks = task, {}
+        self.arriving = task.labels.tolist()
+        self._task, self._masks, self._order = task, {}, None
 
     @cached_property
     def _hooks(self) -> dict[str, list[Callable[..., Any]]]:
@@ -399,7 +431,7 @@ class Learner:
         if self._task is None or not self.position.learning:
             return None
         step, train = self.position.step, self._task.train
-        if self.position.phase or step * self.batch >= len(self._samples):
+        if self.position.phase or step >= self._per_pass(len(self._samples)):
             return train
         met = self._samples.take(self._pass(0)[: step * self.batch])
         return met if self._samples is train else met.take(np.isin(met.id, train.id))
@@ -417,8 +449,13 @@ class Learner:
     @property
     def memory_bytes(self) -> int:
         """Bytes of all stored samples."""
+        return sum(memory.nbytes for memory in self.memories)
+
+    @property
+    def memories(self) -> list[Memory]:
+        """All memories of all parts."""
         states = (state for part in self.method for state in part.states.values())
-        return sum(state.value.nbytes for state in states if isinstance(state, MemoryState))
+        return [state.value for state in states if isinstance(state, MemoryState)]
 
     def snapshot(self) -> Any:
         """A copy of theta."""
@@ -478,9 +515,10 @@ class Learner:
 
     def nested(self, recipe: Any, objective: str) -> Learner:
         """A learner of its own, for inputs like this one's, with the same optimizer and device."""
+        own = np.random.SeedSequence([self.seed, 4]).generate_state(1)[0]  # not another run's seed
         inner = Learner(
             recipe, objective=objective, optimizer=self.optimizer, batch=self.batch,
-            seed=self.seed + 1, device=self.device, precision=self.precision,
+            seed=int(own), device=self.device, precision=self.precision,
             backend=self.backend.name,
         )  # fmt: skip
         inner.build(self.inputs)
@@ -507,13 +545,7 @@ class Learner:
         if self.inputs is None or not self.ready:
             raise LifelongError("this learner has learned nothing yet: call learn first")
         x = np.ascontiguousarray(x)
-        if x.shape[1:] != self.inputs.shape[1:]:
-            raise LifelongError(f"inputs {x.shape[1:]}: this learner takes {self.inputs.shape[1:]}")
-        if x.dtype.kind != self.inputs.dtype.kind:
-            raise LifelongError(
-                f"inputs of {x.dtype}: this learner learned from {self.inputs.dtype} "
-                "(uint8 means pixels from 0 to 255)"
-            )
+        self._check_inputs(x)
         if (task is None) == (self.scenario == "task"):
             told = "needs the task's id: predict(x, task=0)" if task is None else "is told no task id"
             raise LifelongError(f"a learner in the {self.scenario!r} scenario {told}")
@@ -522,7 +554,7 @@ class Learner:
         samples = Samples(x=x)
         if task is not None:
             samples = samples.replace(task=np.full(len(x), task))
-        chosen = [self._decide(batch) for batch in self.batches(samples)]
+        chosen = [self._decide(batch) for batch in self.batches(samples)] or [np.empty(0, int)]
         return np.array(self.classes)[np.concatenate(chosen)]
 
     # ---- saving
@@ -537,6 +569,16 @@ class Learner:
     def restore(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
         """Load what :meth:`state` returned."""
         restore(self, arrays, manifest)
+
+    def _check_inputs(self, x: np.ndarray) -> None:
+        """Refuse inputs that are not like those learned from."""
+        if x.shape[1:] != self.inputs.shape[1:]:
+            raise LifelongError(f"inputs {x.shape[1:]}: this learner takes {self.inputs.shape[1:]}")
+        if x.dtype.kind != self.inputs.dtype.kind:
+            raise LifelongError(
+                f"inputs of {x.dtype}: this learner learned from {self.inputs.dtype} "
+                "(uint8 means pixels from 0 to 255)"
+            )
 
     def _decide(self, batch: Batch) -> np.ndarray:
         scores = self.scores(batch)

@@ -136,8 +136,8 @@ class Memory:
     # ---- state
     def save(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """(arrays, JSON) from which :meth:`load` restores this memory exactly."""
-        columns = {} if self.samples is None else self.samples.columns
-        return {**columns, "keys": self.keys}, {"offered": self.offered}
+        columns = {} if self.samples is None else self.samples.copy().columns
+        return {**columns, "keys": self.keys.copy()}, {"offered": self.offered}
 
     def load(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
         """Restore what :meth:`save` returned."""

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import LifelongError
+from .state import Array, Derived, MemoryState, Nested, Scalar, Snapshot, State, Vector
 
 if TYPE_CHECKING:
     from .batch import Batch, Step
     from .learner import Learner, Phase
     from .samples import Samples
-    from .state import State
     from .stream import Task
 
 THETA = "theta"
@@ -32,8 +32,7 @@ class Part:
     resuming, moving between devices and growth.
 
     Hooks marked PURE write nothing and draw nothing: a backend may compile them, and they may be
-    called again when a run is resumed. Every random draw happens in :meth:`batch`, :meth:`begin`
-    or :meth:`end`, from ``learner.rng``.
+    called again when a run is resumed. Every random draw happens in the others, from ``learner.rng``.
     """
 
     # ---- what a part declares about itself
@@ -45,13 +44,19 @@ class Part:
     needs: ClassVar[tuple[str, ...]] = ()
     """Any of "boundaries", "task ids", "raw inputs"."""
     slots: ClassVar[tuple[str, ...]] = ()
-    """Any of "data", "criterion", "readout", "parameters": at most one owner each."""
+    """What it replaces: "data", "criterion" and "readout" follow from the hooks it overrides,
+    "parameters" is declared by a part that decides which weights move. At most one owner each."""
     order: ClassVar[str] = "regularize"
     """When ``gradient`` and ``step`` run: regularize < project < mask."""
     revisits: ClassVar[bool] = False
     """Whether its rows may come from earlier tasks, so that their heads must stay trainable."""
     fails: ClassVar[dict[str, str]] = {}
     """Scenario -> the published figure that shows that it is known to fail there."""
+
+    def __init_subclass__(cls) -> None:
+        hooks = {"data": "data", "criterion": "criterion", "predict": "readout"}
+        own = {slot for hook, slot in hooks.items() if getattr(cls, hook) is not getattr(Part, hook)}
+        cls.slots = tuple(sorted({*cls.slots, *own}))
 
     # ---- hooks
     def start(self, learner: Learner) -> None:
@@ -108,38 +113,26 @@ class Part:
     # ---- declarations of state
     def vector(self, fill: float | str = 0.0, dtype: str | None = None) -> Any:
         """A vector over theta; entries that growth adds start at ``fill`` (or ``THETA``)."""
-        from .state import Vector
-
         return Vector(fill, dtype)
 
     def array(self, axes: tuple[int | str, ...], fill: float = 0.0, dtype: str | None = None) -> Any:
         """An array whose ``"class"`` axes grow with the learner's classes."""
-        from .state import Array
-
         return Array(axes, fill, dtype)
 
     def scalar(self, value: float = 0) -> Any:
         """A number."""
-        from .state import Scalar
-
         return Scalar(value)
 
     def memory(self, capacity: int | str | None, admission: str = "reservoir") -> Any:
         """Stored samples; see :class:`lifelong.memory.Memory`."""
-        from .state import MemoryState
-
         return MemoryState(capacity, admission)
 
     def snapshot(self, of: Learner | None = None) -> Any:
         """A frozen copy of a learner's parameters (this learner's, unless ``of`` is given)."""
-        from .state import Snapshot
-
         return Snapshot(of)
 
     def learner(self, recipe: Any, objective: str) -> Any:
         """A learner inside the learner, in the same checkpoint (a generator, say)."""
-        from .state import Nested
-
         return Nested(recipe, objective)
 
     def derived(self, compute: Callable[[], Any]) -> Any:
@@ -147,8 +140,6 @@ class Part:
 
         Computed anew after loading, after growth and after None is assigned to it.
         """
-        from .state import Derived
-
         return Derived(compute)
 
     # ---- the machinery behind them
@@ -171,10 +162,10 @@ class Part:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        from .state import State
-
         states: dict[str, State] = self.__dict__.get("states", {})
         if isinstance(value, State):
+            if name in self.__dict__ or hasattr(type(self), name):
+                raise LifelongError(f"{self.name}: {name!r} has a meaning already, rename that state")
             value.allocate(self.__dict__["_owner"])
             states[name] = value
         elif name in states:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def predict_rows(
         dataset = sets.load(data)
         x, labels = dataset.test.x, [dataset.classes[y] for y in dataset.test.y]
     else:
-        x, found, names = sets.features(data, target)
+        x, found, names = sets.features(data, target, _dropped(extra))
         labels, x = found or [], x[:, _order(names, extra.get("features") or [], data)]
     predicted = learner.predict(x, task).tolist()
     accuracy = (
@@ -42,6 +43,12 @@ def fitting(model: Path, data: str, target: str, test: str | None) -> Dataset:
     order = _order(dataset.features, extra.get("features") or [], data)
     train, testing = (s.replace(x=s.x[:, order]) for s in (dataset.train, dataset.test))
     return replace(dataset, train=train, test=testing, features=tuple(extra.get("features") or ()))
+
+
+def _dropped(extra: dict[str, Any]) -> list[str]:
+    """The column that told the tasks, which is not a feature."""
+    column = extra["result"]["stream"].get("column") if "result" in extra else None
+    return [column] if column else []
 
 
 def _order(names: tuple[str, ...], learned: list[str], data: str) -> list[int] | slice:

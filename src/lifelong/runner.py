@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -86,12 +86,17 @@ def run(
             or the input makes no sense.
     """
     at_least(1, threads=threads, evaluate_every=evaluate_every)
+    if learner.inputs is not None:
+        raise LifelongError("run needs a fresh learner: this one has learned already; make a new one")
     identity = identify(learner, stream, threads, evaluate_every)
     folder = None if out is None else Path(out) / "runs" / identity["key"]
-    with nullcontext() if folder is None else lock(folder), _threads(learner, threads):
+    with nullcontext() if folder is None else lock(folder), using_threads(learner, threads):
         if folder is not None:
             _same_identity(folder, identity)
             if (folder / "run.json").exists():
+                if (folder / "model.safetensors").exists():
+                    arrays, whole = read_arrays(folder / "model.safetensors")
+                    learner.restore(arrays, whole["state"])
                 return _finish(folder)
         _reset_peak_memory()
         session = _Session(learner, stream, folder, evaluate_every, checkpoint_every, time_limit)
@@ -122,7 +127,7 @@ def identify(
     whole = {
         "data": stream.name,
         "stream": stream.description,
-        "tasks": len(stream),
+        "tasks": list(stream.indices),
         "learner": made_of,
         "evaluate_every": evaluate_every,
     }
@@ -155,9 +160,10 @@ def _same_identity(folder: Path, identity: dict[str, Any]) -> None:
 
 def collect(out: Path) -> list[Result]:
     """Gather the finished runs below ``out/runs`` into ``out/results.json``."""
-    files = sorted((out / "runs").glob("*/run.json"))
-    results = [result for file in files for result in read(file)]
-    write_json(out / "results.json", bundle(results))
+    with lock(out, wait=True):
+        files = sorted((out / "runs").glob("*/run.json"))
+        results = [result for file in files for result in read(file)]
+        write_json(out / "results.json", bundle(results))
     return results
 
 
@@ -188,7 +194,7 @@ class _Session:
     def learn(self) -> None:
         """Learn what is left of the stream."""
         learner, book = self.learner, self.book
-        self.tests = [task if self.free else _tests_only(task) for task in self.stream]
+        self.tests = [_tests_only(task) for task in self.stream]
         self.marks = np.cumsum([len(task.train) for task in self.tests]) if self.free else None
         length = 1 if self.free else len(self.stream)
         if learner.position.task == length and len(book.rows) < len(self.tests):
@@ -214,6 +220,7 @@ class _Session:
         while True:
             if self.free:
                 book.hits += self._predicted_rightly()
+                started = time.monotonic()
             position = next(steps, None)
             if position is None:
                 break
@@ -221,7 +228,7 @@ class _Session:
             book.seconds += now - started
             if position.step:
                 book.steps += 1
-                book.samples += learner.batch
+                book.samples += learner.met_rows
                 if every and position.step % every == 0:
                     self._trace()
                 self._mark()
@@ -260,7 +267,7 @@ class _Session:
         index = len(book.rows) - 1
         if measured is not None:
             book.plasticity.append({"task": index, **plasticity(learner, self.tests[index].test)})
-            counts = measured.aware if learner.scenario == "task" else measured.agnostic
+            counts = measured.aware if self._kind == "aware" else measured.agnostic
             book.confusion = None if counts is None else counts.sum(0).tolist()
         self.save()
 
@@ -272,7 +279,7 @@ class _Session:
 
     @property
     def _kind(self) -> str:
-        return "aware" if self.stream.scenario == "task" else "agnostic"
+        return "aware" if self.learner.output == "task" else "agnostic"
 
     def _evaluate(self) -> Evaluation | None:
         if not np.isfinite(self.learner.ops.numpy(self.learner.theta).sum(dtype=float)):
@@ -344,7 +351,7 @@ def guard(learner: Learner, task: Task) -> Samples:
 
 def _tests_only(task: Task) -> Task:
     """The task without its training set, which evaluation does not need."""
-    return Task(task.name, task.test, task.test, task.classes, task.scenario, task.place)
+    return replace(task, train=task.train.drop("x"), validation=None)
 
 
 def _accuracies(measured: Evaluation | None, tasks: int) -> dict[str, list[float | None]]:
@@ -408,7 +415,7 @@ def versions(backend: str) -> dict[str, str]:
 
 
 @contextmanager
-def _threads(learner: Learner, threads: int) -> Iterator[None]:
+def using_threads(learner: Learner, threads: int) -> Iterator[None]:
     """Compute with so many threads, then with as many as before."""
     before = learner.backend.threads()
     learner.backend.set_threads(threads)

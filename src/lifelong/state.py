@@ -49,10 +49,10 @@ class Vector(State):
         self.value = remap(self.value, self.fill)
 
     def save(self) -> tuple[Arrays, Any]:
-        return {"": self.owner.ops.numpy(self.value)}, None
+        return {"": self.owner.ops.numpy(self.value).copy()}, None
 
     def load(self, arrays: Arrays, manifest: Any) -> None:
-        self.value = self.owner.ops.tensor(arrays[""])
+        self.value = self.owner.ops.tensor(arrays[""].copy())
 
 
 class Snapshot(Vector):
@@ -90,10 +90,10 @@ class Array(State):
         self.value = self.owner.ops.tensor(new)
 
     def save(self) -> tuple[Arrays, Any]:
-        return {"": self.owner.ops.numpy(self.value)}, None
+        return {"": self.owner.ops.numpy(self.value).copy()}, None
 
     def load(self, arrays: Arrays, manifest: Any) -> None:
-        self.value = self.owner.ops.tensor(arrays[""])
+        self.value = self.owner.ops.tensor(arrays[""].copy())
 
 
 class Scalar(State):

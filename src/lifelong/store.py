@@ -50,7 +50,8 @@ def from_configuration(configuration: dict[str, Any], **changes: Any) -> Learner
 
     arguments = dict(configuration)
     options = arguments.pop("options")
-    arguments["method"] = method(arguments["method"], options)
+    if "method" not in changes:
+        arguments["method"] = method(arguments["method"], options)
     arguments["optimizer"] = _optimizer_from_json(arguments["optimizer"])
     if "model" not in changes:
         arguments["model"] = _model_from_json(arguments["model"])
@@ -60,7 +61,11 @@ def from_configuration(configuration: dict[str, Any], **changes: Any) -> Learner
 def _model_to_json(model: Any) -> dict[str, Any]:
     if isinstance(model, models.Recipe):
         return {"kind": type(model).__name__.lower(), **dataclasses.asdict(model)}
-    return {"kind": "own", "class": f"{type(model).__module__}.{type(model).__qualname__}"}
+    return {
+        "kind": "own",
+        "class": f"{type(model).__module__}.{type(model).__qualname__}",
+        "parameters": {name: list(p.shape) for name, p in model.named_parameters()},
+    }
 
 
 def _model_from_json(description: dict[str, Any]) -> models.Recipe:

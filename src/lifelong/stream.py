@@ -20,7 +20,7 @@ Nature Machine Intelligence 4 (2022); ``free`` is the task-agnostic paradigm.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, overload
@@ -46,13 +46,20 @@ class Task:
     place: tuple[int, int] = (0, 1)
     """(index, length of the stream)."""
     validation: Samples | None = None
+    number: int = 0
+    """The id, wherever it is told: the place in the whole stream, of which this may be a slice."""
 
     @property
     def id(self) -> int:
-        """The task's index in the stream. Raises where the scenario hides it."""
-        if self.scenario in ("domain", "free"):
+        """What its samples' column ``task`` says. Raises where the scenario hides it."""
+        if not self.told:
             raise LifelongError(f"the task id is hidden in the {self.scenario!r} scenario")
-        return self.place[0]
+        return self.number
+
+    @property
+    def told(self) -> bool:
+        """Whether the scenario tells the learner in training which task this is."""
+        return self.scenario in ("task", "class")
 
     @property
     def last(self) -> bool:
@@ -95,10 +102,11 @@ class Stream(Sequence[Task]):
     def __getitem__(self, i: int | slice) -> Task | Stream:
         if isinstance(i, slice):
             return Stream(**(self.__dict__ | {"indices": self.indices[i]}))
-        return self.make(self.indices[i])
+        i = range(len(self))[i]
+        return replace(self.make(self.indices[i]), place=(i, len(self)))
 
     def __iter__(self) -> Iterator[Task]:
-        return (self.make(i) for i in self.indices)
+        return (self[i] for i in range(len(self)))
 
     def flow(self) -> Task:
         """The whole stream as the one task that a ``free`` learner meets, its samples in order."""
@@ -291,7 +299,7 @@ def _stream(
 
     def make(i: int) -> Task:
         train, test = part(data.train, i), part(data.test, i)
-        train, test = train.drop("task"), test.drop("task")  # ours alone: only where ids are told
+        train, test = (Samples(x=s.x, y=s.y, id=s.id) for s in (train, test))
         check(train, len(classes), f"the training set of task {names[i]!r}")
         check(test, len(classes), f"the test set of task {names[i]!r}")
         if description["kind"] in ("permuted", "rotated"):  # a picture comes back in every task
@@ -306,7 +314,7 @@ def _stream(
             train, test = (s.replace(task=np.full(len(s), i)) for s in (train, test))
             if held is not None:
                 held = held.replace(task=np.full(len(held), i))
-        return Task(names[i], train, test, classes, scenario, (i, len(names)), held)
+        return Task(names[i], train, test, classes, scenario, (i, len(names)), held, i)
 
     return Stream(
         data.name,

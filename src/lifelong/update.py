@@ -14,9 +14,10 @@ from . import metrics
 from .data import Dataset
 from .errors import LifelongError
 from .evaluation import Evaluation, evaluate
+from .files import lock
 from .learner import Learner
 from .result import Result
-from .runner import Book, cost, guard, versions
+from .runner import Book, cost, guard, using_threads, versions
 from .samples import Samples
 from .store import load_all, save
 from .stream import Task
@@ -54,37 +55,66 @@ def _version(path: Path) -> int:
 def update(path: str | Path, data: Dataset, command: str = "ll.update(...)") -> Update:
     """Learn ``data`` as the model's next task and write a new model beside the old.
 
-    ``model.safetensors`` becomes ``model-2.safetensors``, and so on; the old file stays.
+    ``model.safetensors`` becomes ``model-2.safetensors``, and so on; the old file stays. The new
+    model is written last: an update that was killed has not happened.
 
     Raises:
-        LifelongError: where the model cannot be read or the data does not fit it.
+        LifelongError: where the model cannot be read, the data does not fit it or is what it learned
+            last, or another process is updating it.
     """
-    old = find(path)
-    learner, extra, guards = load_all(old)
-    if "result" not in extra:
-        raise LifelongError(f"{old} was not written by a run: its scores so far are not known")
-    record = extra["result"]
-    names = [*record["tasks"], data.name]
-    index = learner.position.task
+    with lock(find(path).parent):
+        old = find(path)
+        new = old.with_name(f"model-{_version(old) + 1}.safetensors")
+        if new.exists():
+            raise LifelongError(f"{new} is there already: update that one, or move it away")
+        learner, extra, guards = load_all(old)
+        if "result" not in extra:
+            raise LifelongError(f"{old} was not written by a run: its scores so far are not known")
+        record, fingerprint = extra["result"], data.train.fingerprint()
+        if fingerprint == extra.get("learned"):
+            raise LifelongError(f"{old} has just learned this data: update it with new data")
+        with using_threads(learner, record["hyperparameters"]["threads"]):
+            done = _learn(learner, record, guards, data, new, command)
+        done.result.save(new.parent / "runs" / f"update-{_version(new)}" / "run.json")
+        extra |= {"result": done.result.data, "learned": fingerprint}
+        save(learner, new, extra, guards)
+    return done
+
+
+def _learn(
+    learner: Learner,
+    record: dict[str, Any],
+    guards: list[Samples],
+    data: Dataset,
+    new: Path,
+    command: str,
+) -> Update:
+    """Learn the data; its test set joins the guards."""
+    names, index = [*record["tasks"], data.name], learner.position.task
     train, test = data.train, data.test
+    train = Samples(x=train.x, y=train.y, id=train.id + _next_id(learner))
+    test = Samples(x=test.x, y=test.y, id=test.id)
     if learner.scenario in ("task", "class"):
         train, test = (s.replace(task=np.full(len(s), index)) for s in (train, test))
-    task = Task(data.name, train, test, data.classes, str(learner.scenario), (index, index + 1))
+    place = (index, index + 1)
+    task = Task(data.name, train, test, data.classes, str(learner.scenario), place, None, index)
     before = _scores(learner, [*guards, guard(learner, task)])
-    started, steps = time.monotonic(), 0
+    book, started = Book(), time.monotonic()
     for position in learner.steps(task):
-        steps += position.step > 0
-    book = Book(steps=steps, samples=steps * learner.batch, seconds=time.monotonic() - started)
+        if position.step:
+            book.steps, book.samples = book.steps + 1, book.samples + learner.met_rows
+    book.seconds = time.monotonic() - started
     guards.append(guard(learner, task))
     measured = _evaluate(learner, guards)
     after = _scores(learner, guards)
     result = _record(learner, record, names, before, after, measured, book, command)
-    new = old.with_name(f"model-{_version(old) + 1}.safetensors")
-    if new.exists():
-        raise LifelongError(f"{new} is there already: update that one, or move it away")
-    save(learner, new, {"result": result.data}, guards)
-    result.save(old.parent / "runs" / f"update-{_version(new)}" / "run.json")
     return Update(names, before, after, result, new)
+
+
+def _next_id(learner: Learner) -> int:
+    """Above every id that a memory holds: files number their rows from 0 again."""
+    held = [m.samples.id.max() for m in learner.memories if m.samples]
+    return int(max(held)) + 1 if held else 0
 
 
 def _evaluate(learner: Learner, guards: list[Samples]) -> Evaluation | None:
@@ -92,7 +122,7 @@ def _evaluate(learner: Learner, guards: list[Samples]) -> Evaluation | None:
     tasks = []
     for i, samples in enumerate(guards):
         known = samples.take(samples.y >= 0)
-        tasks.append(Task(str(i), known, known, names, scenario, (i, len(guards))))
+        tasks.append(Task(str(i), known, known, names, scenario, (i, len(guards)), None, i))
     return evaluate(learner, tasks)
 
 

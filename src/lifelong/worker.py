@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -11,11 +12,13 @@ from queue import Queue
 from typing import IO, Any
 
 from .errors import LifelongError
+from .runner import TimeUp
 from .spec import Spec
 
 
 def main() -> None:
     """Run every spec that arrives; when the parent is gone, so is this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends this process
     lines: Queue[str] = Queue()
     threading.Thread(target=_listen, args=(sys.stdin, lines), daemon=True).start()
     sys.stdout, out = sys.stderr, sys.stdout  # what else is printed must not reach the parent
@@ -41,10 +44,10 @@ def _run(spec: Spec, folder: str, out: IO[str]) -> dict[str, Any]:
 
     try:
         return {"result": spec.run(folder, report).data}
+    except TimeUp as stop:
+        return {"stopped": str(stop)}
     except LifelongError as error:
         return {"error": str(error)}
-    except KeyboardInterrupt:
-        os._exit(130)
 
 
 def _say(out: IO[str], message: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -69,7 +69,12 @@ def age_slots(segments: dict[str, Segment]) -> dict[str, slice]:
     return slots
 
 
-def moving(segments: dict[str, Segment], ages: np.ndarray, rows: np.ndarray | None) -> list[Run]:
+def moving(
+    segments: dict[str, Segment],
+    ages: np.ndarray,
+    rows: np.ndarray | None,
+    frozen: Collection[str] = (),
+) -> list[Run]:
     """The runs of theta that move when only these rows of the head do (None: all rows).
 
     Neighbouring parameters of the same age are one run, so their update is one operation.
@@ -77,6 +82,8 @@ def moving(segments: dict[str, Segment], ages: np.ndarray, rows: np.ndarray | No
     runs: list[Run] = []
     slots = age_slots(segments)
     for name, segment in segments.items():
+        if name in frozen:
+            continue
         count = slots[name].stop - slots[name].start
         chosen = np.arange(count) if rows is None or name not in HEAD else np.unique(rows)
         width = segment.size // max(1, count)

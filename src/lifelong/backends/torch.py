@@ -58,6 +58,8 @@ class TorchBackend:
             for name, parameter in self.network.named_parameters()
         }
         """Parameter name -> all names it goes by (tied weights have several)."""
+        self._frozen = {k for k, p in self.network.named_parameters() if not p.requires_grad}
+        """Parameters that the user's own model holds fixed."""
         given = {k: p.detach() for k, p in body.named_parameters(prefix="body")}
         shapes = {k: tuple(p.shape) for k, p in given.items()}
         if not own:
@@ -85,7 +87,7 @@ class TorchBackend:
         self._g, self._d = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
         self._parameters = []
         for name, segment in self.segments.items():
-            parameter = nn.Parameter(self._piece(self.theta, segment))
+            parameter = nn.Parameter(self._piece(self.theta, segment), name not in self._frozen)
             for place in self._places[name]:
                 path, _, kind = place.rpartition(".")
                 setattr(self.network.get_submodule(path), kind, parameter)
@@ -132,7 +134,7 @@ class TorchBackend:
     def activate(self, rows: np.ndarray | None) -> None:
         told_apart = isinstance(self.optimizer, Adam)  # only its steps depend on an age
         ages = self.ages if told_apart else np.zeros_like(self.ages)
-        self.runs = moving(self.segments, ages, rows)
+        self.runs = moving(self.segments, ages, rows, self._frozen)
         self._d.zero_()
 
     def vector(self, fill: float | str = 0.0, dtype: str | None = None) -> Tensor:
@@ -180,8 +182,10 @@ class TorchBackend:
         self._mode(training=True)
         with self._randomness(batch):
             out = self._call(batch.x, args)
-        pieces = torch.autograd.grad(loss(out), self._parameters, materialize_grads=True)
-        return out, torch.cat([piece.reshape(-1) for piece in pieces], out=self._g)
+        moving = [p for p in self._parameters if p.requires_grad]
+        pieces = iter(torch.autograd.grad(loss(out), moving, materialize_grads=True))
+        parts = [next(pieces) if p.requires_grad else torch.zeros_like(p) for p in self._parameters]
+        return out, torch.cat([part.reshape(-1) for part in parts], out=self._g)
 
     def _mode(self, training: bool) -> None:
         if self.network.training != training:
@@ -193,7 +197,7 @@ class TorchBackend:
         if not self.random:
             yield
             return
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(batch.seed)
             yield
 
@@ -292,7 +296,7 @@ class TorchBackend:
         finally:
             for hook in hooks:
                 hook.remove()
-        if any(len(c) != 1 or c[0][0].ndim != 2 for c in calls.values()):
+        if any(len(c) != 1 or c[0][0].ndim != 2 or len(c[0][0]) != len(batch) for c in calls.values()):
             return None
         total = self.vector(0.0)
         inputs = {name: self.ops.cast(c[0][0].detach()).abs().pow(power) for name, c in calls.items()}
@@ -330,11 +334,13 @@ class TorchBackend:
         arrays = {"theta": self.ops.numpy(self.theta), "ages": self.ages}
         arrays |= {f"moment.{i}": self.ops.numpy(m) for i, m in enumerate(self.moments)}
         arrays |= {f"buffer.{k}": self.ops.numpy(b) for k, b in self.network.named_buffers()}
+        arrays = {name: array.copy() for name, array in arrays.items()}
         return arrays, {"shapes": {name: list(s.shape) for name, s in self.segments.items()}}
 
     def restore(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
         shapes = {name: tuple(shape) for name, shape in manifest["shapes"].items()}
-        if [n for n in shapes if n not in HEAD] != [n for n in self.segments if n not in HEAD]:
+        own = {name: segment.shape for name, segment in self.segments.items()}
+        if any(shapes.get(n) != own.get(n) for n in {*shapes, *own} - {*HEAD}):
             raise LifelongError("the saved model has other layers than this one: use its own recipe")
         self._lay_out(shapes)
         self._hold(self.ops.tensor(arrays["theta"]).clone())

@@ -9,7 +9,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from ..errors import accept, unknown
+from ..errors import accept, of_types, unknown
 from ..method import Method, Part
 
 
@@ -43,5 +43,6 @@ def method(spec: str | Part | Method, options: Mapping[str, Mapping[str, Any]] |
             raise unknown("method", name, registry())
         kind, arguments = registry()[name], dict((options or {}).get(name, {}))
         accept(arguments, [field.name for field in fields(kind)], name)  # type: ignore[arg-type]
+        of_types(arguments, kind, name)
         parts.append(kind(**arguments))
     return Method(parts)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ..errors import LifelongError, accept, unknown
+from ..errors import LifelongError, accept, of_types, unknown
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ def parse(text: str, options: dict[str, Any] | None = None) -> Recipe:
     except ValueError:
         raise LifelongError(f"model {text!r}: write widths as in {name}:100,100") from None
     accept(options or {}, [f.name for f in fields(recipe)], name)
+    of_types(options or {}, type(recipe), name)
     return replace(recipe, **(options or {}))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ..errors import LifelongError, accept, unknown
+from ..errors import LifelongError, accept, of_types, unknown
 from .schedules import Schedule, constant
 
 
@@ -76,4 +76,5 @@ def optimizer(spec: str | Optimizer, lr: float | None = None, **options: Any) ->
     if lr is not None:
         options["lr"] = lr
     accept(options, [f.name for f in fields(OPTIMIZERS[spec])], spec)
+    of_types(options, OPTIMIZERS[spec], spec)
     return OPTIMIZERS[spec](**options)

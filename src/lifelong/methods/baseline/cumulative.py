@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ...errors import LifelongError
 from ...method import Part
 from ...samples import Samples
 
@@ -22,7 +23,6 @@ class Cumulative(Part):
     paper = "the joint optimum that continual learning approximates"
     scenarios = ("task", "domain", "class")
     needs = ("boundaries",)
-    slots = ("data",)
     revisits = True
 
     def start(self, learner: Learner) -> None:
@@ -54,6 +54,10 @@ class Joint(Cumulative):
     def start(self, learner: Learner) -> None:
         super().start(learner)
         self.done = self.scalar(0)
+
+    def begin(self, learner: Learner, task: Task) -> None:
+        if learner.optimizer.schedule.per == "stream":
+            raise LifelongError("joint trains once, at the end: give the schedule per='task'")
 
     def end(self, learner: Learner, task: Task, phase: Phase) -> None:
         super().end(learner, task, phase)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...errors import LifelongError
 from ...method import Part
 
 if TYPE_CHECKING:
@@ -36,8 +37,12 @@ class PackNet(Part):
     paper = "Mallya & Lazebnik, PackNet: adding multiple tasks to a single network (CVPR 2018)"
     scenarios = ("task",)
     needs = ("boundaries", "task ids")
-    slots = ("readout", "parameters")
+    slots = ("parameters",)
     order = "mask"
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.prune < 1 and self.retrain > 0):
+            raise LifelongError(f"prune={self.prune}, retrain={self.retrain}: shares in [0, 1), above 0")
 
     def start(self, learner: Learner) -> None:
         self.owner = self.vector(0.0)
@@ -74,9 +79,10 @@ class PackNet(Part):
 
     def predict(self, learner: Learner, batch: Batch) -> Any:
         task = int(batch.task[0])
+        number = list(learner.heads).index(task) + 1
         ops, owner = learner.ops, self.owner
-        used = (owner > 0) & (owner <= task + 1)
-        if learner.position.learning and task == learner.position.task:
+        used = (owner > 0) & (owner <= number)
+        if learner.position.learning and number == learner.position.task + 1:
             used = used | (owner == 0)
         own = ops.where(used, learner.theta, 0.0)
         out = learner.outputs(batch, at=own)

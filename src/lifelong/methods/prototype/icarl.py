@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...batch import Outputs
+from ...errors import LifelongError
 from ...method import Part
 from ...samples import Samples
 
@@ -41,10 +42,11 @@ class ICaRL(Part):
     paper = "Rebuffi et al., iCaRL: incremental classifier and representation learning (CVPR 2017)"
     scenarios = ("class",)
     needs = ("boundaries",)
-    slots = ("data", "criterion", "readout")
     revisits = True
 
     def start(self, learner: Learner) -> None:
+        if learner.backend.outputs is not None:
+            raise LifelongError("icarl needs the features below the scores: give it a recipe as model")
         self.exemplars = self.memory(self.capacity)
         self.teacher = self.snapshot()
         self.means = self.derived(lambda: self._class_means(learner))
@@ -56,9 +58,10 @@ class ICaRL(Part):
         ops = learner.ops
         classes = out.scores.shape[1]
         targets = ops.one_hot(batch.y, classes)
-        if learner.old:
+        old = [c for c in learner.old if c not in learner.arriving]
+        if old:
             answers = ops.sigmoid(learner.outputs(batch, at=self.teacher).scores / self.temperature)
-            targets = ops.where(learner.indicator(learner.old), answers, targets)
+            targets = ops.where(learner.indicator(old), answers, targets)
         losses = ops.bce(out.scores, targets)
         return ops.sum(losses * ops.cast(learner.indicator(learner.columns)), 1)
 
@@ -76,7 +79,7 @@ class ICaRL(Part):
         """The first ``count`` exemplars of every old class, and as many chosen of every new one."""
         chosen = []
         for c in learner.seen:
-            if c in learner.old:
+            if c not in learner.arriving:
                 stored = self.exemplars.samples
                 chosen.append(stored.take(np.flatnonzero(stored.y == c)[:count]))
             else:
@@ -89,14 +92,17 @@ class ICaRL(Part):
         return learner.ops.numpy(features / (learner.ops.norm(features) + 1e-12))
 
     def _class_means(self, learner: Learner) -> Any:
-        """Normalized means ``[classes, features]`` of exemplars and of what the task has shown."""
+        """Normalized means ``[classes, features]`` of exemplars and of what the task has shown.
+
+        Of a class that nothing is known of yet, far away from every normalized feature.
+        """
         known = [s for s in (self.exemplars.samples, learner.met) if s]
         samples = Samples.concat(known)
         features = self._features(learner, samples)
-        means = np.full((learner.width, features.shape[1]), np.inf, features.dtype)
+        means = np.full((learner.width, features.shape[1]), 1e3, features.dtype)
         for c in np.unique(samples.y):
             mean = features[samples.y == c].mean(0)
-            means[c] = mean / np.linalg.norm(mean)
+            means[c] = mean / (np.linalg.norm(mean) + 1e-12)
         return learner.ops.tensor(means)
 
     def predict(self, learner: Learner, batch: Batch) -> Any:

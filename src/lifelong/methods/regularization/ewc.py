@@ -55,11 +55,11 @@ class EWC(Part):
 
     def gradient(self, learner: Learner, batch: Batch, g: Any) -> Any:
         F, r = self.pull
-        pull = learner.theta - self.anchor
-        pull *= F
-        pull += r
-        pull += g
-        return pull
+        edited = learner.theta - self.anchor  # F (theta - anchor) + r + g, on one vector
+        edited *= F
+        edited += r
+        edited += g
+        return edited
 
     def end(self, learner: Learner, task: Task, phase: Phase) -> None:
         if phase.last:

@@ -45,12 +45,14 @@ class DGR(Part):
     revisits = True
 
     def start(self, learner: Learner) -> None:
-        x = learner.inputs
-        if x.dtype != np.uint8 and (x.min() < 0 or x.max() > 1):
-            raise LifelongError("dgr generates pixels: give uint8 images, or floats in [0, 1]")
         self.generator = self.learner(vae(*self.hidden, latent=self.latent), "reconstruction")
         self.old_generator = self.snapshot(self.generator)
         self.old_solver = self.snapshot()
+
+    def begin(self, learner: Learner, task: Task) -> None:
+        x = task.train.x
+        if x.dtype != np.uint8 and (x.min() < 0 or x.max() > 1):
+            raise LifelongError("dgr generates pixels: give uint8 images, or floats in [0, 1]")
 
     def batch(self, learner: Learner, batch: Batch) -> None:
         c = learner.position.task + 1
@@ -71,7 +73,7 @@ class DGR(Part):
         answers = ops.numpy(learner.outputs(dreams, at=self.old_solver).scores)
         heads = [learner.old]
         if learner.output == "task":  # each dream is given to one of the past tasks' heads
-            task = learner.rng.integers(learner.position.task, size=count)
+            task = learner.rng.choice(list(learner.heads)[:-1], count)
             heads, dreams = [learner.heads[t] for t in task], dreams.replace(task=task)
         allowed = np.stack([np.isin(np.arange(answers.shape[1]), head) for head in heads])
         return dreams.replace(y=np.where(allowed, answers, -np.inf).argmax(1))
@@ -81,6 +83,7 @@ class DGR(Part):
         dreams = step.batch.added(self)
         if dreams is not None:
             inner.add(Samples(x=dreams.x), by=self, weight=learner.position.task)
+        self.generator.rate = learner.rate
         self.generator.step(inner)
 
     def end(self, learner: Learner, task: Task, phase: Phase) -> None:

@@ -48,7 +48,7 @@ class ER(Part):
         one_of("weights", self.weights, ("rows", "tasks"))
         one_of("admit", self.admit, ("step", "task"))
         at_least(1, rows=self.rows)
-        if "task" in self.admit or "tasks" in self.weights:
+        if self.admit == "task" or self.weights == "tasks":
             self.scenarios = TOLD  # type: ignore[misc]
 
     def start(self, learner: Learner) -> None:
