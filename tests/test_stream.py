@@ -235,7 +235,9 @@ def test_slices_are_streams_of_the_same_tasks():
     assert contents(prefix) == contents(stream)[:3]
     assert contents(stream[1:][:2]) == contents(stream)[1:3]
     assert contents(stream[::-1]) == contents(stream)[::-1]
-    assert stream[2:][0].place == stream[2].place == (2, 5)
+    assert stream[2].place == (2, 5)
+    assert stream[2:][0].place == (0, 3)  # a slice is a stream of its own ...
+    assert stream[2:][0].number == 2  # ... whose tasks keep their ids
     assert stream[-1].name == stream[4].name
     assert stream[1:][-1].last
     assert len(stream[5:]) == 0

@@ -245,8 +245,8 @@ class Learner:
             )
         if self.output == "task" and scenario != "task":
             raise LifelongError(f"output space 'task' needs task ids, which {scenario!r} hides")
-        if scenario == "free" and ((self.epochs or 1) > 1 or self.max_steps is not None):
-            raise LifelongError("the 'free' scenario is one pass: leave epochs and steps out")
+        if scenario == "free" and (self.epochs or 1) > 1:
+            raise LifelongError("the 'free' scenario is one pass over the stream: leave epochs out")
         if scenario == "free" and self.output == "seen":
             raise LifelongError(
                 "output space 'seen' needs to be told what comes: use 'all' under 'free'"

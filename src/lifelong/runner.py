@@ -365,7 +365,7 @@ def _baseline(learner: Learner, stream: Stream, tests: Sequence[Task]) -> list[f
     if learner.output != "all" or learner.backend.outputs is not None:
         return None
     untrained = from_configuration(configuration(learner) | {"method": "naive", "options": {}})
-    untrained.start(tests[0].train, stream.scenario)
+    untrained.start(tests[0].test, stream.scenario)
     untrained.grow(stream.classes)
     untrained.seen = list(range(len(stream.classes)))
     measured = evaluate(untrained, tests)

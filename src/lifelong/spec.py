@@ -92,6 +92,8 @@ class Spec:
         from .learner import Learner
         from .methods import method
 
+        if self.scenario == "free" and self.steps is not None:
+            raise LifelongError("the 'free' scenario is one pass over the stream: leave --steps out")
         options = self._set()
         recipe = models.parse(self.model, options.pop("model", {}))
         extra = options.pop("optimizer", {})

@@ -49,7 +49,7 @@ def from_configuration(configuration: dict[str, Any], **changes: Any) -> Learner
     from .methods import method
 
     arguments = dict(configuration)
-    options = arguments.pop("options")
+    options = {part: _tuples(given) for part, given in arguments.pop("options").items()}
     if "method" not in changes:
         arguments["method"] = method(arguments["method"], options)
     arguments["optimizer"] = _optimizer_from_json(arguments["optimizer"])
