@@ -68,7 +68,7 @@ class Batch:
         } | self.extra
 
     def weights(self) -> np.ndarray | None:
-        """The rows' weights, ``float32 [rows]`` with sum 1, or None where all are equal."""
+        """The rows' weights, ``float64 [rows]`` with sum 1, or None where all are equal."""
         shares = [share / len(samples) for _, samples, share in self.blocks]
         if max(shares) - min(shares) < 1e-12:
             return None

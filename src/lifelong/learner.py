@@ -70,6 +70,7 @@ class Learner:
         precision: ``float32``, ``float64`` or ``bf16`` (autocast).
         output: the classes among which the learner decides: ``all`` of the stream, those ``seen``
             so far, those of the ``task``. Default: by scenario, ``seen`` under ``class``.
+        backend: ``torch``.
 
     Raises:
         LifelongError: for arguments that make no sense, in one line.

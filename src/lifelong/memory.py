@@ -17,7 +17,8 @@ class Memory:
     """At most ``capacity`` samples, chosen by ``admission``.
 
     Every offered sample is given a key, and of every group the samples with the smallest keys stay.
-    A full memory is shared equally by the groups, what a small group leaves going to the others.
+    A full memory is shared equally by the groups, what a small group leaves going to the others;
+    with a capacity for each class, every class is a group.
 
     ========== =========== ======== ==================================================================
     admission  group       key      what stays
