@@ -219,7 +219,7 @@ def wait_for(condition, seconds=60):
         time.sleep(0.01)
 
 
-LONG = ("run", "digits", "--steps", 4000, "--model", "mlp:32", "--checkpoint-every", 0.05, "--out", "r")
+LONG = ("run", "digits", "--steps", 1500, "--model", "mlp:32", "--checkpoint-every", 0.05, "--out", "r")
 
 
 def test_ctrl_c_says_how_to_continue_and_the_same_command_does(tmp_path):

@@ -10,6 +10,7 @@ import io
 import json
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +19,10 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from . import data as datasets_module
-from .errors import LifelongError, at_least
+from .errors import KnownFailure, LifelongError, at_least
 from .files import write
 from .result import Result, bundle, read
 from .runner import TimeUp
@@ -43,6 +43,7 @@ Model = Annotated[Path, typer.Argument(help="a model file, or the folder of a ru
 
 def main() -> None:
     """Run a command; every error that is the input's fault is one line and exit code 2."""
+    warnings.simplefilter("ignore", KnownFailure)  # said as a note
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
@@ -102,8 +103,7 @@ def run(spec: Spec, out: Out = None, as_json: Json = False) -> None:
     """Learn a stream of tasks with one method, and report what was learned and forgotten."""
     folder = _folder(spec, out)
     _check(spec)
-    with _bar() as report:
-        result = spec.run(folder, report)
+    result = spec.run(folder)
     model = folder / "runs" / result.data["key"] / "model.safetensors"
     write(folder / "model.safetensors", model.read_bytes())
     if as_json:
@@ -286,13 +286,9 @@ def _check(spec: Spec) -> None:
     learner = spec.make_learner()
     at_least(1, threads=spec.threads, evaluate_every=spec.evaluate_every)
     learner.check(spec.make_stream().scenario)
-    for part in learner.method:
-        if spec.scenario in part.fails and len(learner.method.parts) == 1 and part.name != "naive":
-            errors.print(
-                f"note: {part.name} alone is known to fail in the {spec.scenario!r} scenario: "
-                f"{part.fails[spec.scenario]}",
-                markup=False,
-            )
+    failure = learner.method.known_failure(spec.scenario)
+    if failure:
+        errors.print(f"note: {failure}", markup=False)
 
 
 def _report(folder: Path, content: dict[str, Any]) -> None:
@@ -334,18 +330,6 @@ def _comparison(content: dict[str, Any]) -> Table:
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, float], None] | None]:
-    """A progress bar on standard error; nothing where that is not a terminal."""
-    if not errors.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True) as progress:
-        bar = progress.add_task("starting", total=1.0)
-        yield lambda words, share: progress.update(bar, description=words, completed=share)
 
 
 @contextmanager

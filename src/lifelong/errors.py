@@ -10,6 +10,10 @@ class LifelongError(ValueError):
     """Bad input. The message is one line that says what is wrong and what to do."""
 
 
+class KnownFailure(UserWarning):
+    """A method is used where it is published to fail."""
+
+
 def unknown(kind: str, name: object, choices: Iterable[str]) -> LifelongError:
     """The error for a name that does not exist, with the nearest one that does."""
     choices = sorted(choices)

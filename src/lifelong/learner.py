@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +14,7 @@ import numpy as np
 from . import objectives
 from .backends import base as backends
 from .batch import Batch, Outputs, Step
-from .errors import LifelongError, at_least, unknown
+from .errors import KnownFailure, LifelongError, at_least, unknown
 from .memory import Memory
 from .method import THETA, Method, Part
 from .optimize import Optimizer
@@ -256,6 +257,9 @@ class Learner:
     def start(self, samples: Samples, scenario: str) -> None:
         """Build the network for inputs like these and let the parts declare their state."""
         self.check(scenario)
+        failure = self.method.known_failure(scenario)
+        if failure:
+            warnings.warn(failure, KnownFailure, stacklevel=2)
         self.scenario = scenario
         self.output = self.output or OUTPUT_SPACES[scenario]
         self.build(np.zeros_like(samples.x[:1]))

@@ -219,6 +219,14 @@ class Method:
         """The part that owns ``slot``, if any."""
         return next((part for part in self.parts if slot in part.slots), None)
 
+    def known_failure(self, scenario: str) -> str | None:
+        """What is published about this method's failure there, if it is used alone."""
+        alone = self.parts[0] if len(self.parts) == 1 else None
+        if alone is None or scenario not in alone.fails:
+            return None
+        figure = alone.fails[scenario]
+        return f"{alone.name} alone is known to fail in the {scenario!r} scenario: {figure}"
+
     def supports(self, scenario: str) -> bool:
         """Whether every part does."""
         return all(scenario in part.scenarios for part in self.parts)

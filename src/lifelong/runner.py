@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -22,13 +22,11 @@ from .errors import LifelongError, at_least
 from .evaluation import Evaluation, evaluate, plasticity
 from .files import lock, read_arrays, read_json, write_arrays, write_json
 from .learner import Learner
+from .progress import Report, bar
 from .result import Result, bundle, read
 from .samples import Samples
 from .store import configuration, from_configuration, save
 from .stream import Stream, Task
-
-Report = Callable[[str, float], None]
-"""Told (what is being done, share done)."""
 
 
 class TimeUp(LifelongError):
@@ -79,7 +77,8 @@ def run(
         time_limit: seconds after which :class:`TimeUp` is raised, behind a checkpoint.
         threads: processor threads; part of the run's identity.
         command: the command line to note in the result.
-        report: called with (words, share done) as the run proceeds.
+        report: called with (words, share done) as the run proceeds; None: a progress bar, where
+            standard error is a terminal.
 
     Raises:
         LifelongError: where the folder holds a run of another identity, another process runs in it,
@@ -100,8 +99,8 @@ def run(
                 return _finish(folder)
         _reset_peak_memory()
         session = _Session(learner, stream, folder, evaluate_every, checkpoint_every, time_limit)
-        session.report = report or (lambda words, share: None)
-        session.learn()
+        with bar() if report is None else nullcontext(report) as session.report:
+            session.learn()
         result = session.result(identity, command)
         if folder is None:
             return result

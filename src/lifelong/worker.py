@@ -8,16 +8,18 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from queue import Queue
 from typing import IO, Any
 
-from .errors import LifelongError
+from .errors import KnownFailure, LifelongError
 from .runner import TimeUp
 from .spec import Spec
 
 
 def main() -> None:
     """Run every spec that arrives; when the parent is gone, so is this process."""
+    warnings.simplefilter("ignore", KnownFailure)  # the parent has said so
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends this process
     lines: Queue[str] = Queue()
     threading.Thread(target=_listen, args=(sys.stdin, lines), daemon=True).start()

@@ -221,15 +221,18 @@ def groups(results: dict[str, Any]) -> list[Group]:
         raise LifelongError("the results hold no runs: run something first")
     sorted_runs: dict[tuple, dict[tuple, dict[int, Run]]] = {}
     for run in results["runs"]:
-        kind = str((run.get("stream") or {}).get("kind", ""))
-        stream = (run["data"], run["scenario"], run["output_space"], len(run["tasks"]), kind)
+        made = run.get("stream") or {}
+        kind = str(made.get("kind", ""))
+        drawn = ("seed", "angles")  # differ from seed to seed
+        plan = str(sorted((k, v) for k, v in made.items() if k not in drawn))
+        stream = (run["data"], run["scenario"], run["output_space"], len(run["tasks"]), kind, plan)
         settings = (run["method"], *sorted(flatten(run["hyperparameters"]).items()))
         # A run done again replaces the earlier one.
         sorted_runs.setdefault(stream, {}).setdefault(settings, {})[run["seed"]] = run
     places = [stream[:2] for stream in sorted_runs]
     return [
         Group(data, scenario, space, _ordered(runs), kind, places.count((data, scenario)) == 1)
-        for (data, scenario, space, _, kind), by_settings in sorted_runs.items()
+        for (data, scenario, space, _, kind, _), by_settings in sorted_runs.items()
         for runs in [list(by_settings.values())]
     ]
 

@@ -1,7 +1,6 @@
 """Fine-tuning, the lower bound."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ...method import Part
 
@@ -13,4 +12,3 @@ class Naive(Part):
     name = "naive"
     family = "baseline"
     paper = "McCloskey & Cohen, Catastrophic interference in connectionist networks (1989)"
-    fails: ClassVar = {"class": "19.89 % on Split MNIST (van de Ven et al., 2022)"}
