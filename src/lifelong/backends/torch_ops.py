@@ -50,10 +50,6 @@ class TorchOps:
         """Binary cross-entropy of sigmoid(scores), entry by entry."""
         return F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
 
-    def softmax(self, scores: Tensor) -> Tensor:
-        """Over the last axis."""
-        return scores.softmax(-1)
-
     def log_softmax(self, scores: Tensor) -> Tensor:
         """Over the last axis."""
         return scores.log_softmax(-1)
@@ -85,10 +81,6 @@ class TorchOps:
         """Along a new first axis."""
         return torch.stack(tensors)
 
-    def take(self, tensor: Tensor, indices: Any) -> Tensor:
-        """Rows at ``indices``."""
-        return tensor[indices]
-
     def pick(self, scores: Tensor, y: Tensor) -> Tensor:
         """``scores[i, y[i]]`` for every row i."""
         return scores.gather(1, y.unsqueeze(1)).squeeze(1)
@@ -109,14 +101,6 @@ class TorchOps:
     def exp(self, x: Tensor) -> Tensor:
         """Entry by entry."""
         return x.exp()
-
-    def sqrt(self, x: Tensor) -> Tensor:
-        """Entry by entry."""
-        return x.sqrt()
-
-    def abs(self, x: Tensor) -> Tensor:
-        """Entry by entry."""
-        return x.abs()
 
     def sum(self, x: Tensor, axis: int | None = None) -> Tensor:
         """Over one axis, or all."""
