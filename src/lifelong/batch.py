@@ -108,9 +108,9 @@ class Outputs:
         return Outputs(**{name: field[rows] for name, field in self.__dict__.items()})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
-    """What one step did, for ``observe``."""
+    """What one step did, for ``observe``. Its vectors are the loop's own: the next step overwrites them."""
 
     batch: Batch
     out: Outputs
@@ -118,5 +118,10 @@ class Step:
     """The gradient of the loss, before any part edited it."""
     applied: Any
     """The gradient handed to the optimizer."""
-    d: Any
-    """The change of theta."""
+    direction: Any
+    scale: float
+
+    @property
+    def d(self) -> Any:
+        """The change of theta, ``scale * direction``; multiplied out for whom asks."""
+        return self.direction * self.scale

@@ -180,11 +180,11 @@ class Learner:
         applied = g
         for edit in self._hooks["gradient"]:
             applied = edit(self, batch, applied)
-        d = self.backend.propose(applied, self.rate)
+        direction, scale = self.backend.propose(applied, self.rate)
         for edit in self._hooks["step"]:
-            d = edit(self, d)
-        self.backend.move(d)
-        return Step(batch, out, g, applied, d)
+            direction, scale = edit(self, direction * scale), 1.0
+        self.backend.move(direction, scale)
+        return Step(batch, out, g, applied, direction, scale)
 
     def loss(self, batch: Batch, out: Outputs) -> Any:
         """The weighted mean of the rows' losses, plus the parts' own terms; a scalar."""

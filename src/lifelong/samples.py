@@ -58,7 +58,9 @@ class Samples:
 
     def take(self, indices: Any) -> Samples:
         """The samples at ``indices`` (integers, a slice or a boolean mask)."""
-        return Samples(**{name: array[indices] for name, array in self.columns.items()})
+        taken = Samples()
+        taken.columns = {name: np.ascontiguousarray(a[indices]) for name, a in self.columns.items()}
+        return taken
 
     def replace(self, **columns: Any) -> Samples:
         """A copy with these columns added or replaced."""

@@ -161,11 +161,14 @@ class Backend(Protocol):
     ) -> tuple[Outputs, Tensor]:
         """Outputs in training mode, and the gradient of ``loss(outputs)`` over theta."""
 
-    def propose(self, g: Tensor, rate: float) -> Tensor:
-        """The optimizer's change of theta for gradient ``g`` (advances the optimizer)."""
+    def propose(self, g: Tensor, rate: float) -> tuple[Tensor, float]:
+        """The optimizer's change of theta for gradient ``g``, as (direction, scale): their product.
 
-    def move(self, d: Tensor) -> None:
-        """theta += d (writes)."""
+        Advances the optimizer. The product is not formed, so that a plain step reads theta once.
+        """
+
+    def move(self, direction: Tensor, scale: float = 1.0) -> None:
+        """theta += scale * direction (writes)."""
 
     def moment(
         self,

@@ -15,7 +15,7 @@ from torch.func import functional_call, jacrev, vmap
 from ..batch import Batch, Outputs
 from ..errors import LifelongError, unknown
 from ..optimize import SGD, Adam, AdamW, Optimizer
-from .base import HEAD, Segment, age_slots, initial_values, layout, moving
+from .base import HEAD, Run, Segment, age_slots, initial_values, layout, moving
 from .torch_models import Network, build
 from .torch_ops import TorchOps
 
@@ -85,13 +85,12 @@ class TorchBackend:
         """Make this theta: the network's own parameters become views of it."""
         self.theta = theta.detach().contiguous()
         self._g, self._d = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
-        self._parameters = []
         for name, segment in self.segments.items():
             parameter = nn.Parameter(self._piece(self.theta, segment), name not in self._frozen)
             for place in self._places[name]:
                 path, _, kind = place.rpartition(".")
                 setattr(self.network.get_submodule(path), kind, parameter)
-            self._parameters.append(parameter)
+            parameter.grad = self._piece(self._g, segment)
 
     def grow(self, classes: int, rng: np.random.Generator) -> Callable[[Tensor, Any], Tensor]:
         old = self.segments
@@ -135,6 +134,7 @@ class TorchBackend:
         told_apart = isinstance(self.optimizer, Adam)  # only its steps depend on an age
         ages = self.ages if told_apart else np.zeros_like(self.ages)
         self.runs = moving(self.segments, ages, rows, self._frozen)
+        self._whole = [Run(0, self._size, slice(0, len(ages)))]
         self._d.zero_()
 
     def vector(self, fill: float | str = 0.0, dtype: str | None = None) -> Tensor:
@@ -180,74 +180,73 @@ class TorchBackend:
         self, batch: Batch, args: dict[str, Any], loss: Callable[[Outputs], Tensor]
     ) -> tuple[Outputs, Tensor]:
         self._mode(training=True)
-        with self._randomness(batch):
+        with self._randomness(batch.seed) if self.random else contextlib.nullcontext():
             out = self._call(batch.x, args)
-        moving = [p for p in self._parameters if p.requires_grad]
-        pieces = iter(torch.autograd.grad(loss(out), moving, materialize_grads=True))
-        parts = [next(pieces) if p.requires_grad else torch.zeros_like(p) for p in self._parameters]
-        return out, torch.cat([part.reshape(-1) for part in parts], out=self._g)
+        self._g.zero_()
+        loss(out).backward()  # adds to the parameters' .grad, which are views of _g
+        return out, self._g
 
     def _mode(self, training: bool) -> None:
         if self.network.training != training:
             self.network.train(training)
 
+    @staticmethod
     @contextlib.contextmanager
-    def _randomness(self, batch: Batch) -> Iterator[None]:
-        """Layers that draw random numbers do so from the batch's seed, and leave no trace."""
-        if not self.random:
-            yield
-            return
+    def _randomness(seed: int) -> Iterator[None]:
+        """Layers that draw random numbers do so from this seed, and leave no trace."""
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(batch.seed)
+            torch.manual_seed(seed)
             yield
 
     # ---- the optimizer
-    def propose(self, g: Tensor, rate: float) -> Tensor:
+    def propose(self, g: Tensor, rate: float) -> tuple[Tensor, float]:
+        if self.runs == self._whole:
+            self.ages += 1
+            return self._direction(g, self.theta, self.moments, self.ages, self._d), -rate
         for run in self.runs:
             at = slice(run.start, run.stop)
             self.ages[run.ages] += 1
             moments = [moment[at] for moment in self.moments]
-            self._propose(self._d[at], self.theta[at], g[at], moments, rate, self.ages[run.ages])
-        return self._d
+            out, ages = self._d[at], self.ages[run.ages]
+            direction = self._direction(g[at], self.theta[at], moments, ages, out)
+            if direction is not out:
+                out.copy_(direction)
+        return self._d, -rate
 
-    def _propose(
+    def _direction(
         self,
-        d: Tensor,
-        theta: Tensor,
         g: Tensor,
+        theta: Tensor,
         moments: list[Tensor],
-        rate: float,
         ages: np.ndarray,
-    ) -> None:
-        """Write the change of ``theta`` into ``d``; ``ages`` [rows] count the updates so far."""
+        out: Tensor,
+    ) -> Tensor:
+        """What -rate times is the change of ``theta``; ``ages`` [rows] count the updates so far."""
         optimizer = self.optimizer
         decay = getattr(optimizer, "weight_decay", 0.0)
         if decay and not isinstance(optimizer, AdamW):
             g = g.add(theta, alpha=decay)
         if isinstance(optimizer, SGD):
-            if moments:
-                g = moments[0].mul_(optimizer.momentum).add_(g)
-            torch.mul(g, -rate, out=d)
-            return
+            return moments[0].mul_(optimizer.momentum).add_(g) if moments else g
         assert isinstance(optimizer, Adam)
         b1, b2 = optimizer.betas
         m = moments[0].lerp_(g, 1 - b1)
         v = moments[1].mul_(b2).addcmul_(g, g, value=1 - b2)
         if (ages == ages[0]).all():
             first, second = 1 - b1 ** int(ages[0]), (1 - b2 ** int(ages[0])) ** 0.5
-            torch.div(m, v.sqrt().add_(optimizer.eps * second), out=d)
-            d.mul_(-rate * second / first)
+            torch.div(m, v.sqrt().add_(optimizer.eps * second), out=out)
+            out.mul_(second / first)
         else:  # rows of the head that came at different times
             one, two = (self._weights(1 - b**ages).unsqueeze(1) for b in (b1, b2))
             shape = (len(ages), -1)
             root = (v.view(shape) / two).sqrt_().add_(optimizer.eps)
-            torch.div(m.view(shape) / one, root, out=d.view(shape))
-            d.mul_(-rate)
+            torch.div(m.view(shape) / one, root, out=out.view(shape))
         if decay and isinstance(optimizer, AdamW):
-            d.sub_(theta, alpha=rate * decay)
+            out.add_(theta, alpha=decay)
+        return out
 
-    def move(self, d: Tensor) -> None:
-        self.theta.add_(d)
+    def move(self, direction: Tensor, scale: float = 1.0) -> None:
+        self.theta.add_(direction, alpha=scale)
 
     def reset_optimizer(self) -> None:
         """Forget momentum and step counts."""

@@ -23,7 +23,7 @@ class TorchOps:
     # ---- to and from NumPy
     def tensor(self, array: Any) -> Tensor:
         """An array as a tensor; floats narrower than float64 take the learner's precision."""
-        tensor = torch.as_tensor(array, device=self.device)
+        tensor = torch.from_numpy(np.asarray(array)).to(self.device)
         if tensor.dtype == torch.float64 and self.dtype == torch.float64:
             return tensor
         return tensor.to(self.dtype) if tensor.dtype in (torch.float16, torch.float32) else tensor
