@@ -3,9 +3,10 @@
     python benchmarks/loop.py            # writes benchmarks/results/loop.json; about 15 minutes
 
 MLP 784-400-400-10, full MNIST, five tasks of two classes, batch 128, one epoch a task, SGD 0.1, one
-thread, no evaluation, no checkpoints; making the network counts on both sides. Naive, ER (a reservoir of 1,000) and EWC, each against the
-faster of two hand-written loops: idiomatic (torch.optim, one tensor a parameter) and flat (all
-parameters views of one vector). EWC's Fisher is computed by the same function on both sides.
+thread, no evaluation, no checkpoints; making the network counts on both sides. Naive, ER (a
+reservoir of 1,000) and EWC, each against the faster of two hand-written loops: idiomatic
+(torch.optim, one tensor a parameter) and flat (all parameters views of one vector). EWC's Fisher is
+computed by the same function on both sides.
 
 Everything runs in one process. The loops take turns, A B A B ..., and what is quoted is the median
 of the paired ratios. Needs the MNIST data set (LIFELONG_DATA, or it is downloaded).

@@ -394,7 +394,8 @@ def test_an_own_module_is_taken_as_it_is(kind):
     expected = np.concatenate([p.detach().numpy().reshape(-1) for p in fresh.parameters()])
     made = helpers.learner("naive", helpers.own(kind))
     made.start(helpers.stream("class")[0].train, "class")
-    assert helpers.theta(made).tobytes() == expected.tobytes()
+    found = [helpers.theta(made)[s.start : s.stop] for s in made.layout.values()]
+    assert np.concatenate(found).tobytes() == expected.tobytes()
     assert made.width == 4
     assert "head.weight" not in made.layout
     result = ll.run(helpers.learner("naive", helpers.own(kind)), helpers.stream("class"))
@@ -502,6 +503,35 @@ def test_batch_normalization_counts_every_step_and_nothing_else():
     evaluate(made, list(stream))
     arrays, _ = helpers.whole(made)
     assert int(arrays["backend/buffer.body.norm.num_batches_tracked"]) == 12
+
+
+def test_a_copy_of_theta_is_a_copy_of_a_network_with_batch_normalization():
+    made, stream = helpers.learner("naive", helpers.own(Normed)), helpers.stream("class")
+    made.learn(stream[0])
+    copy, before = made.snapshot(), made.outputs(stream[0].test).scores
+    made.learn(stream[1])
+    assert not torch.equal(made.outputs(stream[0].test).scores, before)
+    assert torch.equal(made.outputs(stream[0].test, at=copy).scores, before)
+    made.assign(copy)
+    assert torch.equal(made.outputs(stream[0].test).scores, before)
+
+
+def test_running_statistics_are_no_parameters_and_have_no_importance():
+    made, stream = helpers.learner("ewc", helpers.own(Normed)), helpers.stream("class")
+    made.learn(stream[0])
+    assert made.parameters == sum(p.numel() for p in Normed().parameters())
+    (ewc,) = made.method
+    for name in ("body.norm.running_mean", "body.norm.running_var"):
+        segment = made.backend.segments[name]
+        assert name not in made.layout
+        assert not ewc.F[segment.start : segment.stop].any()
+    assert ewc.F.any()
+
+
+def test_packnet_refuses_batch_normalization():
+    made = helpers.learner("packnet", helpers.own(Normed))
+    with pytest.raises(LifelongError, match="batch norm"):
+        made.learn(helpers.stream("task")[0])
 
 
 @every_own

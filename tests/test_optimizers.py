@@ -1,6 +1,7 @@
 """The optimizers against PyTorch's own, on a theta whose rows come at different times; schedules."""
 
 import math
+from dataclasses import replace
 
 import helpers
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 import lifelong as ll
 from lifelong.errors import LifelongError
-from lifelong.optimize import Schedule, constant, cosine, optimizer, schedule, step
+from lifelong.optimize import Schedule, optimizer
 
 OPTIMIZERS = {
     "sgd": (ll.SGD(0.1), lambda p: torch.optim.SGD(p, 0.1)),
@@ -205,36 +206,36 @@ def test_without_reset_the_optimizer_goes_on(recipe, theirs):
 
 
 def factors(made: Schedule, span: int = 8) -> list[float]:
-    return [made.factor(i, span) for i in range(span)]
+    return [made.factor(i / span, 1 / span) for i in range(span)]
 
 
 def test_constant_is_one():
-    assert factors(constant()) == [1.0] * 8
+    assert factors(Schedule()) == [1.0] * 8
 
 
 def test_warm_up_rises_in_a_line():
-    assert factors(constant(warmup=0.5)) == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert factors(Schedule("constant", warmup=0.5)) == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0]
 
 
 def test_step_falls_at_shares_of_the_span():
-    assert factors(step()) == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
-    made = step(at=(0.25,), gamma=0.5, warmup=0.5)
+    assert factors(Schedule("step")) == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+    made = Schedule("step", at=(0.25,), gamma=0.5, warmup=0.5)
     assert factors(made) == pytest.approx([0.25, 0.5, 0.75, 1, 1, 0.5, 0.5, 0.5])
 
 
 def test_cosine_falls_to_its_floor():
     expected = [(1 + math.cos(math.pi * i / 8)) / 2 for i in range(8)]
-    assert factors(cosine()) == pytest.approx(expected)
-    assert factors(cosine(floor=0.2)) == pytest.approx([0.2 + 0.8 * e for e in expected])
+    assert factors(Schedule("cosine")) == pytest.approx(expected)
+    assert factors(Schedule("cosine", floor=0.2)) == pytest.approx([0.2 + 0.8 * e for e in expected])
 
 
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
-        (step(at=(0.5,)), [1, 1, 0.1, 0.1] * 2),
-        (step(at=(0.5,), per="stream"), [1] * 4 + [0.1] * 4),
-        (constant(warmup=0.5), [0.5, 1, 1, 1] * 2),
-        (constant(warmup=0.5, per="stream"), [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]),
+        (Schedule("step", at=(0.5,)), [1, 1, 0.1, 0.1] * 2),
+        (Schedule("step", at=(0.5,), per="stream"), [1] * 4 + [0.1] * 4),
+        (Schedule("constant", warmup=0.5), [0.5, 1, 1, 1] * 2),
+        (Schedule("constant", warmup=0.5, per="stream"), [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]),
     ],
 )
 def test_the_rate_of_every_step(made, expected):
@@ -246,8 +247,23 @@ def test_the_rate_of_every_step(made, expected):
     assert rates == pytest.approx([0.2 * e for e in expected])
 
 
+def test_over_a_stream_every_task_has_an_equal_share_whatever_its_size_and_phases():
+    rates = []
+    see = lambda hook, learner, given: rates.append(learner.rate) if hook == "batch" else None  # noqa: E731
+    falling = ll.SGD(1.0, schedule=Schedule("step", at=(0.5,), per="stream"))
+    method = helpers.probe(see) + ll.PackNet(retrain=0.5)
+    learner = helpers.learner(method, optimizer=falling, epochs=1, batch=8)
+    tasks = list(helpers.stream("task"))[:2]
+    small = replace(tasks[0], train=tasks[0].train.take(slice(16)), place=(0, 2))
+    for task in (small, replace(tasks[1], place=(1, 2))):
+        learner.learn(task)
+    assert rates[:3] == [1.0] * 3  # two steps, and one of the second phase
+    assert len(rates) > 9
+    assert rates[3:] == pytest.approx([0.1] * (len(rates) - 3))
+
+
 def test_the_rate_reaches_the_update():
-    made, taken = watched(ll.SGD(0.2, schedule=step(at=(0.5,))), steps=4)
+    made, taken = watched(ll.SGD(0.2, schedule=Schedule("step", at=(0.5,))), steps=4)
     made.learn(helpers.stream("class")[0])
     for rate, (before, g, after) in zip([0.2, 0.2, 0.02, 0.02], taken, strict=True):
         np.testing.assert_allclose(after - before, -rate * g, rtol=1e-9, atol=1e-12)
@@ -260,16 +276,15 @@ def test_by_name():
     assert optimizer("sgd", 0.3, momentum=0.9) == ll.SGD(0.3, momentum=0.9)
     assert optimizer("adamw") == ll.AdamW()
     assert optimizer(ll.Adam(), 0.5) == ll.Adam(0.5)
-    assert schedule("cosine") == cosine()
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: optimizer("adm"), "unknown optimizer 'adm': did you mean 'adam'"),
-        (lambda: schedule("cosin"), "unknown schedule 'cosin': did you mean 'cosine'"),
+        (lambda: Schedule("cosin"), "unknown schedule 'cosin': did you mean 'cosine'"),
         (lambda: Schedule(per="epoch"), "unknown schedule span 'epoch'"),
-        (lambda: constant(warmup=1.0), "warmup=1.0"),
+        (lambda: Schedule("constant", warmup=1.0), "warmup=1.0"),
         (lambda: ll.SGD(0.0), "lr=0.0"),
         (lambda: ll.Adam(float("nan")), "lr=nan"),
     ],

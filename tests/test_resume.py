@@ -41,7 +41,7 @@ def momentum(name: str) -> ll.Learner:
 
 
 def scheduled(name: str) -> ll.Learner:
-    rate = ll.AdamW(0.01, schedule=ll.cosine(warmup=0.2, per="stream"), reset=True)
+    rate = ll.AdamW(0.01, schedule=ll.Schedule("cosine", warmup=0.2, per="stream"), reset=True)
     return helpers.learner(name, optimizer=rate)
 
 

@@ -5,13 +5,13 @@ from typing import Any as _Any
 
 from . import data, models
 from .errors import LifelongError
-from .optimize import SGD, Adam, AdamW, constant, cosine, step
+from .optimize import SGD, Adam, AdamW, Schedule
 from .samples import Dataset, Samples
 from .stream import Stream, Task
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "Dataset", "LifelongError", "Samples", "Stream", "Task",
-    "constant", "cosine", "data", "models", "step",
+    "SGD", "Adam", "AdamW", "Dataset", "LifelongError", "Samples", "Schedule", "Stream", "Task",
+    "data", "models",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

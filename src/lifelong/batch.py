@@ -110,7 +110,7 @@ class Outputs:
 
 @dataclass(slots=True)
 class Step:
-    """What one step did, for ``observe``. Its vectors are the loop's own: the next step overwrites them."""
+    """What one step did, for ``observe``. The next step overwrites its vectors: copy what is kept."""
 
     batch: Batch
     out: Outputs

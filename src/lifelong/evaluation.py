@@ -97,7 +97,7 @@ def plasticity(learner: Learner, samples: Samples) -> dict[str, float]:
 
     ``dead_units``: share of the features that are 0 for every sample (Dohare et al., "Loss of
     plasticity in deep continual learning", 2024); ``effective_rank``: exp of the entropy of the
-    features' normalized singular values (Roy & Vetterli, 2007); ``weight_norm``: ||theta||.
+    features' normalized singular values (Roy & Vetterli, 2007); ``weight_norm``: ||parameters||.
     """
     out = learner.outputs(without_task(samples.take(slice(1000)))) if learner.ready else Outputs()
     if "features" not in vars(out):
@@ -107,8 +107,9 @@ def plasticity(learner: Learner, samples: Samples) -> dict[str, float]:
     p = values / max(values.sum(), 1e-300)
     p = p[p > 0]
     theta = learner.ops.numpy(learner.theta).astype(float)
+    parameters = np.concatenate([theta[s.start : s.stop] for s in learner.layout.values()])
     return {
         "dead_units": float((features == 0).all(0).mean()),
         "effective_rank": float(np.exp(-(p * np.log(p)).sum())),
-        "weight_norm": float(np.linalg.norm(theta)),
+        "weight_norm": float(np.linalg.norm(parameters)),
     }

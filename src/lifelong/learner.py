@@ -148,9 +148,10 @@ class Learner:
 
     def _loop(self, task: Task) -> Iterator[Position]:
         position = self.position
-        for phase in self._phases(task)[position.phase :]:
+        phases = self._phases(task)
+        for phase in phases[position.phase :]:
             while position.step < phase.steps:
-                self.rate = self._rate(task, phase)
+                self.rate = self._rate(task, phases)
                 self.step(self._draw(task))
                 position.step += 1
                 yield position
@@ -324,12 +325,14 @@ class Learner:
             phases = hook(self, task, phases)
         return [*phases[:-1], replace(phases[-1], last=True)]
 
-    def _rate(self, task: Task, phase: Phase) -> float:
-        index, length = task.place
-        schedule, step = self.optimizer.schedule, self.position.step
-        if schedule.per == "task":
-            return self.optimizer.lr * schedule.factor(step, phase.steps)
-        return self.optimizer.lr * schedule.factor(index * phase.steps + step, length * phase.steps)
+    def _rate(self, task: Task, phases: list[Phase]) -> float:
+        schedule, position = self.optimizer.schedule, self.position
+        done, total, index, length = position.step, phases[position.phase].steps, 0, 1
+        if schedule.per == "stream":
+            done += sum(phase.steps for phase in phases[: position.phase])
+            total = sum(phase.steps for phase in phases)
+            index, length = task.place
+        return self.optimizer.lr * schedule.factor((index + done / total) / length, 1 / total / length)
 
     def _draw(self, task: Task) -> Batch:
         """The next rows: every pass is a permutation of its own (``free``: the stream's order)."""
@@ -399,7 +402,8 @@ class Learner:
     @property
     def layout(self) -> dict[str, backends.Segment]:
         """Parameter name -> where it lies in theta."""
-        return self.backend.segments
+        statistics = self.backend.statistics
+        return {name: s for name, s in self.backend.segments.items() if name not in statistics}
 
     @property
     def width(self) -> int:
@@ -428,7 +432,7 @@ class Learner:
 
     def assign(self, theta: Any) -> None:
         """Set all parameters at once (pruning does), between steps."""
-        self.backend.move(theta - self.theta)
+        self.backend.assign(theta)
 
     @property
     def met(self) -> Samples | None:
@@ -443,13 +447,13 @@ class Learner:
 
     @property
     def theta(self) -> Any:
-        """All parameters, one vector."""
+        """All parameters, one vector; batch norm's running statistics are in there too."""
         return self.backend.theta
 
     @property
     def parameters(self) -> int:
         """How many parameters there are."""
-        return sum(segment.size for segment in self.backend.segments.values())
+        return sum(segment.size for segment in self.layout.values())
 
     @property
     def memory_bytes(self) -> int:

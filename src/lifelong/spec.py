@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import data, models
-from .errors import LifelongError, accept, at_least, unknown
-from .optimize import optimizer, schedule
+from .errors import LifelongError, accept, at_least, of_types, unknown
+from .optimize import Schedule, optimizer
 from .samples import Dataset
 from .stream import Stream
 
@@ -62,7 +62,7 @@ class Spec:
     evaluate_every: int | None = option(None, "also evaluate inside tasks, every so many steps")
     checkpoint_every: float = option(10.0, "seconds between checkpoints")
     time_limit: float | None = option(None, "stop behind a checkpoint after so many seconds")
-    set: tuple[str, ...] = option((), "part.key=value: er.admission=ring, optimizer.momentum=0.9")
+    set: tuple[str, ...] = option((), "part.key=value: er.admission=ring, schedule.kind=cosine")
 
     def make_stream(self) -> Stream:
         """The stream of tasks."""
@@ -97,13 +97,16 @@ class Spec:
         options = self._set()
         recipe = models.parse(self.model, options.pop("model", {}))
         extra = options.pop("optimizer", {})
-        if "schedule" in extra:
-            extra["schedule"] = schedule(extra["schedule"])
+        timed = options.pop("schedule", {})
+        accept(timed, [f.name for f in fields(Schedule)], "schedule")
+        of_types(timed, Schedule, "schedule")
+        if timed:
+            extra["schedule"] = Schedule(**timed)
         options.pop("stream", None)
         self._memory(options)
         for part in options:
             if part not in self.method.split("+"):
-                known = [*self.method.split("+"), "model", "optimizer", "stream"]
+                known = [*self.method.split("+"), "model", "optimizer", "schedule", "stream"]
                 raise unknown("part in --set", part, known)
         return Learner(
             recipe,

@@ -125,8 +125,9 @@ def initial_values(
 class Backend(Protocol):
     """One learner's parameters, network and optimizer, in one framework.
 
-    ``theta`` holds all parameters as one vector, in the order of ``segments``; hooks see it as a
-    plain tensor. Every method below is pure unless it says otherwise.
+    ``theta`` holds all parameters as one vector, in the order of ``segments``, and with them the
+    statistics that training moves (batch norm's), so that a copy of theta is a copy of the network;
+    hooks see it as a plain tensor. Every method below is pure unless it says otherwise.
     """
 
     name: str
@@ -137,6 +138,8 @@ class Backend(Protocol):
     """The number of scores of a user's own model; None where the learner owns the head."""
     theta: Tensor
     segments: dict[str, Segment]
+    statistics: set[str]
+    """The segments that are no parameters: running means and variances."""
 
     def build(self, model: Any, head: bool, inputs: np.ndarray, rng: np.random.Generator) -> None:
         """Make the network for inputs like these and draw its weights (writes)."""
@@ -167,8 +170,11 @@ class Backend(Protocol):
         Advances the optimizer. The product is not formed, so that a plain step reads theta once.
         """
 
-    def move(self, direction: Tensor, scale: float = 1.0) -> None:
+    def move(self, direction: Tensor, scale: float) -> None:
         """theta += scale * direction (writes)."""
+
+    def assign(self, theta: Tensor) -> None:
+        """theta = these values (writes)."""
 
     def moment(
         self,

@@ -52,18 +52,19 @@ class TorchBackend:
             self.network = Network(body, width if head and not own else None).eval()
         self.outputs = width if own else None
         """The fixed number of scores of a user's own model; None where the learner owns the head."""
-        everywhere = dict(self.network.named_parameters(remove_duplicate=False))
+        everywhere = dict(_named(self.network, remove_duplicate=False))
         self._places = {
-            name: [other for other, same in everywhere.items() if same is parameter]
-            for name, parameter in self.network.named_parameters()
+            name: [other for other, same in everywhere.items() if same is held]
+            for name, held in _named(self.network)
         }
-        """Parameter name -> all names it goes by (tied weights have several)."""
-        self._frozen = {k for k, p in self.network.named_parameters() if not p.requires_grad}
-        """Parameters that the user's own model holds fixed."""
-        given = {k: p.detach() for k, p in body.named_parameters(prefix="body")}
-        shapes = {k: tuple(p.shape) for k, p in given.items()}
+        """Name -> all names that a parameter or statistic goes by (tied weights have several)."""
+        self.statistics = {k for k, held in _named(body, "body") if not isinstance(held, nn.Parameter)}
+        self._frozen = {k for k, held in _named(self.network) if not held.requires_grad}
+        """What no gradient moves: statistics, and parameters that the user's own model holds fixed."""
+        given = {k: held.detach() for k, held in _named(body, "body")}
+        shapes = {k: tuple(held.shape) for k, held in given.items()}
         if not own:
-            given = {k: self._weights(v) for k, v in initial_values(shapes, rng).items()}
+            given |= {k: self._weights(v) for k, v in initial_values(shapes, rng).items()}
         if self.network.head is not None:
             shapes |= {"head.weight": (0, width), "head.bias": (0,)}
         self._lay_out(shapes)
@@ -82,15 +83,17 @@ class TorchBackend:
         self._sizes = [segment.size for segment in self.segments.values()]
 
     def _hold(self, theta: Tensor) -> None:
-        """Make this theta: the network's own parameters become views of it."""
+        """Make this theta: the network's own parameters and statistics become views of it."""
         self.theta = theta.detach().contiguous()
         self._g, self._d = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
         for name, segment in self.segments.items():
-            parameter = nn.Parameter(self._piece(self.theta, segment), name not in self._frozen)
+            held = self._piece(self.theta.data, segment)  # .data: autograd lets statistics be written
+            if name not in self.statistics:
+                held = nn.Parameter(held, name not in self._frozen)
+                held.grad = self._piece(self._g, segment)
             for place in self._places[name]:
                 path, _, kind = place.rpartition(".")
-                setattr(self.network.get_submodule(path), kind, parameter)
-            parameter.grad = self._piece(self._g, segment)
+                setattr(self.network.get_submodule(path), kind, held)
 
     def grow(self, classes: int, rng: np.random.Generator) -> Callable[[Tensor, Any], Tensor]:
         old = self.segments
@@ -167,9 +170,10 @@ class TorchBackend:
     def _apply(self, x: Tensor, args: dict[str, Any], at: Tensor | None) -> Outputs:
         if at is None:
             return self.network(x, **args)
-        pieces = zip(self.segments.values(), at.split(self._sizes), strict=True)
-        parameters = {segment.name: piece.view(segment.shape) for segment, piece in pieces}
-        return functional_call(self.network, parameters, (x,), args)
+        pieces = zip(self.segments.items(), at.split(self._sizes), strict=True)
+        held = {name: piece.view(segment.shape) for (name, segment), piece in pieces}
+        held |= {name: held[name].detach() for name in self.statistics}
+        return functional_call(self.network, held, (x,), args)
 
     def forward(self, batch: Batch, args: dict[str, Any], at: Tensor | None = None) -> Outputs:
         self._mode(training=False)
@@ -245,8 +249,11 @@ class TorchBackend:
             out.add_(theta, alpha=decay)
         return out
 
-    def move(self, direction: Tensor, scale: float = 1.0) -> None:
+    def move(self, direction: Tensor, scale: float) -> None:
         self.theta.add_(direction, alpha=scale)
+
+    def assign(self, theta: Tensor) -> None:
+        self.theta.copy_(theta)
 
     def reset_optimizer(self) -> None:
         """Forget momentum and step counts."""
@@ -272,6 +279,8 @@ class TorchBackend:
         for batch in batches:
             part = self._moment_of_dense(batch, args(batch), f, power)
             total += self._moment_by_sample(batch, args, f, power) if part is None else part
+        for name in self._frozen:
+            self._piece(total, self.segments[name]).zero_()
         return total
 
     def _moment_of_dense(
@@ -332,9 +341,13 @@ class TorchBackend:
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {"theta": self.ops.numpy(self.theta), "ages": self.ages}
         arrays |= {f"moment.{i}": self.ops.numpy(m) for i, m in enumerate(self.moments)}
-        arrays |= {f"buffer.{k}": self.ops.numpy(b) for k, b in self.network.named_buffers()}
+        arrays |= {f"buffer.{k}": self.ops.numpy(b) for k, b in self._counters()}
         arrays = {name: array.copy() for name, array in arrays.items()}
         return arrays, {"shapes": {name: list(s.shape) for name, s in self.segments.items()}}
+
+    def _counters(self) -> Iterator[tuple[str, Tensor]]:
+        """The buffers that are not in theta, being no floats."""
+        return ((k, b) for k, b in self.network.named_buffers() if not b.is_floating_point())
 
     def restore(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
         shapes = {name: tuple(shape) for name, shape in manifest["shapes"].items()}
@@ -345,9 +358,17 @@ class TorchBackend:
         self._hold(self.ops.tensor(arrays["theta"]).clone())
         self.ages = arrays["ages"].copy()
         self.moments = [self.ops.tensor(arrays[f"moment.{i}"]).clone() for i in range(len(self.moments))]
-        for name, buffer in self.network.named_buffers():
+        for name, buffer in self._counters():
             buffer.copy_(self.ops.tensor(arrays[f"buffer.{name}"]))
         self.activate(None)
+
+
+def _named(network: nn.Module, prefix: str = "", **options: bool) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and, behind them, the statistics that training moves (floating-point buffers)."""
+    yield from network.named_parameters(prefix, **options)
+    for name, buffer in network.named_buffers(prefix, **options):
+        if buffer.is_floating_point():
+            yield name, buffer
 
 
 def _moments(optimizer: Optimizer) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..errors import LifelongError, accept, of_types, unknown
-from .schedules import Schedule, constant
+from .schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class Optimizer:
 
     Args:
         lr: the learning rate, above 0.
-        schedule: a factor on it over time; see :mod:`lifelong.optimize.schedules`.
+        schedule: a factor on it over time (:class:`lifelong.Schedule`).
         reset: forget momentum and step counts when a task begins.
     """
 
     lr: float
-    schedule: Schedule = field(default_factory=constant, kw_only=True)
+    schedule: Schedule = field(default=Schedule(), kw_only=True)
     reset: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:

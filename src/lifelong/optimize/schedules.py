@@ -1,8 +1,4 @@
-"""Learning-rate schedules: a factor on the learning rate, a pure function of the step.
-
-``per="task"`` starts over with every phase of every task; ``per="stream"`` runs once over all
-tasks (whose number the learner then has to know).
-"""
+"""Learning-rate schedules: a factor on the learning rate, a pure function of the share that is done."""
 
 from __future__ import annotations
 
@@ -12,16 +8,22 @@ from dataclasses import dataclass
 
 from ..errors import LifelongError, unknown
 
+EXACT = 1e-9
+"""Sums of shares are exact up to this."""
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """A shape over [0, 1] of the span, behind a linear warm-up.
+    """A shape over a span, behind a linear warm-up: ``ll.Schedule("cosine", warmup=0.1)``.
 
     Args:
-        kind: ``constant``, ``step`` or ``cosine``.
+        kind: ``constant``, ``step``, or ``cosine`` (half a cosine; Loshchilov & Hutter, "SGDR",
+            2017, eq. 5).
         warmup: share of the span in which the factor rises linearly from 0 to 1.
-        per: ``task`` or ``stream``.
-        at: for ``step``, the shares of the span at which the factor is multiplied by ``gamma``.
+        per: the span: ``task`` starts over with every phase of every task; ``stream`` runs once over
+            all tasks, whose number the learner then has to know, each an equal share of it.
+        at: for ``step``, the shares of the span behind the warm-up at which the factor is
+            multiplied by ``gamma``.
         floor: for ``cosine``, the factor at the end.
     """
 
@@ -40,12 +42,11 @@ class Schedule:
         if not 0 <= self.warmup < 1:
             raise LifelongError(f"warmup={self.warmup}: give a share of the span in [0, 1)")
 
-    def factor(self, step: int, span: int) -> float:
-        """The factor for the ``step``-th (from 0) of ``span`` steps."""
-        rise = round(self.warmup * span)
-        if step < rise:
-            return (step + 1) / rise
-        return SCHEDULES[self.kind](self, (step - rise) / max(1, span - rise))
+    def factor(self, done: float, step: float) -> float:
+        """The factor for a step that is ``step`` of the span, before which ``done`` of it is over."""
+        if done < self.warmup - EXACT:
+            return min(1.0, (done + step) / self.warmup)
+        return SCHEDULES[self.kind](self, max(0.0, done - self.warmup) / (1 - self.warmup))
 
 
 def _constant(schedule: Schedule, share: float) -> float:
@@ -53,7 +54,7 @@ def _constant(schedule: Schedule, share: float) -> float:
 
 
 def _step(schedule: Schedule, share: float) -> float:
-    return schedule.gamma ** sum(share >= at for at in schedule.at)
+    return schedule.gamma ** sum(share >= at - EXACT for at in schedule.at)
 
 
 def _cosine(schedule: Schedule, share: float) -> float:
@@ -65,29 +66,3 @@ SCHEDULES: dict[str, Callable[[Schedule, float], float]] = {
     "step": _step,
     "cosine": _cosine,
 }
-
-
-def constant(*, warmup: float = 0.0, per: str = "task") -> Schedule:
-    """The learning rate itself, after the warm-up."""
-    return Schedule("constant", warmup, per)
-
-
-def step(
-    *,
-    at: tuple[float, ...] = (0.5, 0.75),
-    gamma: float = 0.1,
-    warmup: float = 0.0,
-    per: str = "task",
-) -> Schedule:
-    """Multiplied by ``gamma`` at each share ``at`` of the span."""
-    return Schedule("step", warmup, per, at=tuple(at), gamma=gamma)
-
-
-def cosine(*, floor: float = 0.0, warmup: float = 0.0, per: str = "task") -> Schedule:
-    """Half a cosine down to ``floor`` (Loshchilov & Hutter, "SGDR", 2017, eq. 5)."""
-    return Schedule("cosine", warmup, per, floor=floor)
-
-
-def schedule(spec: str | Schedule) -> Schedule:
-    """The schedule of this name; a schedule stays itself."""
-    return spec if isinstance(spec, Schedule) else Schedule(spec)

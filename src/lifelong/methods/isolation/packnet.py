@@ -45,6 +45,10 @@ class PackNet(Part):
             raise LifelongError(f"prune={self.prune}, retrain={self.retrain}: shares in [0, 1), above 0")
 
     def start(self, learner: Learner) -> None:
+        if learner.backend.statistics:
+            raise LifelongError(
+                "packnet cannot freeze batch norm's running statistics: use a model without batch norm"
+            )
         self.owner = self.vector(0.0)
         self.pruned = self.scalar(0)  # whether the current task is in its second phase
 
