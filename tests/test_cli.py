@@ -38,7 +38,7 @@ def lifelong(monkeypatch, capsys, tmp_path):
 QUICK = ("--epochs", 1, "--model", "mlp:32")
 
 
-def write_shop(folder, name, goods, n=150, label=True, seed=0):
+def write_shop(folder, name, goods, n=150, label=True, seed=0, swapped=False):
     rng = np.random.default_rng([seed, len(name)])
     centres = {"bread": (0, 0, 2), "milk": (3, 0, 0), "wine": (0, 3, -1)}
     with open(folder / name, "w", newline="") as file:
@@ -47,7 +47,8 @@ def write_shop(folder, name, goods, n=150, label=True, seed=0):
         for i in range(n):
             good = goods[i % len(goods)]
             row = [f"{v:.3f}" for v in rng.normal(centres[good], 0.4)]
-            table.writerow(row + [good] * label)
+            said = goods[::-1][i % len(goods)] if swapped else good
+            table.writerow(row + [said] * label)
 
 
 def test_run_writes_one_result_file_a_report_and_a_model(lifelong, tmp_path):
@@ -138,6 +139,32 @@ def test_four_commands_from_january_to_january_s_loss(lifelong, tmp_path):
     assert updated["metrics"]["forgetting"] == pytest.approx(january["before"] - january["after"])
 
 
+def test_under_task_an_update_has_a_head_of_its_own(lifelong, tmp_path):
+    write_shop(tmp_path, "january.csv", ["bread", "milk"])
+    write_shop(tmp_path, "february.csv", ["bread", "milk"], swapped=True)
+    words = ("run", "january.csv", "--method", "packnet", "--scenario", "task", "--out", "shop")
+    assert lifelong(*words)[0] == 0
+    code, out, _ = lifelong("update", "shop", "february.csv", "--json")
+    assert code == 0
+    january, february = json.loads(out)["guards"]
+    assert january["before"] > 0.95
+    assert january["after"] == january["before"]
+    assert february["before"] is None  # that task has no head yet
+    assert february["after"] > 0.9
+    code, out, _ = lifelong("predict", "shop", "february.csv", "--task", "1", "--json")
+    assert code == 0
+    assert set(json.loads(out)["predictions"]) == {"february: bread", "february: milk"}
+
+
+def test_a_schedule_is_set_in_words(lifelong):
+    words = ["--set", "schedule.kind=cosine", "--set", "schedule.warmup=0.1", "--json"]
+    code, out, _ = lifelong("run", "digits", *QUICK, *words)
+    assert code == 0
+    (run,) = json.loads(out)["runs"]
+    schedule = run["hyperparameters"]["optimizer"]["schedule"]
+    assert (schedule["kind"], schedule["warmup"], schedule["per"]) == ("cosine", 0.1, "task")
+
+
 def test_columns_of_a_new_file_are_found_by_name(lifelong, tmp_path):
     write_shop(tmp_path, "january.csv", ["bread", "milk"])
     assert lifelong("run", "january.csv", "--out", "shop")[0] == 0
@@ -165,6 +192,13 @@ ERRORS = {
     "unknown part in --set": (["run", "digits", "--set", "ewc.strength=1"], "naive"),
     "unknown key in --set": (["run", "digits", "--set", "optimizer.momentm=1"], "betas"),
     "malformed --set": (["run", "digits", "--set", "momentum"], "part.key=value"),
+    "unknown schedule": (["run", "digits", "--set", "schedule.kind=cosin"], "'cosine'"),
+    "memory of no part": (["run", "digits", "--memory", "100"], "leave it out"),
+    "tasks of a split": (["run", "digits", "--tasks", "5"], "classes_per_task"),
+    "classes of a rotation": (
+        ["run", "digits", "--stream", "rotated", "--classes-per-task", "2"],
+        "angles",
+    ),
     "column of no table": (["run", "digits", "--by", "month"], "tables"),
     "epochs and steps": (["run", "digits", "--epochs", "1", "--steps", "2"], "not both"),
     "no epochs": (["run", "digits", "--epochs", "0"], "at least 1"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .errors import LifelongError
 from .samples import Samples
 
 if TYPE_CHECKING:
@@ -40,7 +41,12 @@ class Batch:
         The loss is the weighted mean over blocks of each block's mean loss. The stream's own block
         weighs 1; this one weighs ``weight``, by default ``len(samples) / len(stream's rows)``, so
         that every row counts the same. Weight 0: rows that only ``by``'s own loss looks at.
+
+        Raises:
+            LifelongError: where ``by`` has added rows to this batch already.
         """
+        if any(part is by for part, _, _ in self.blocks):
+            raise LifelongError(f"{by.name} adds rows to a batch twice: join them, and add them once")
         if len(samples):
             share = len(samples) / len(self.samples) if weight is None else weight
             self.blocks.append((by, samples, share))

@@ -102,7 +102,7 @@ def takes_spec(*without: str) -> Callable[[Callable[..., None]], Callable[..., N
 def run(spec: Spec, out: Out = None, as_json: Json = False) -> None:
     """Learn a stream of tasks with one method, and report what was learned and forgotten."""
     folder = _folder(spec, out)
-    _check(spec)
+    _check([spec])
     result = spec.run(folder)
     model = folder / "runs" / result.data["key"] / "model.safetensors"
     write(folder / "model.safetensors", model.read_bytes())
@@ -136,8 +136,7 @@ def compare(
         for name in names
     ]
     folder = _folder(spec, out)
-    for one in specs[: len(names)]:
-        _check(one)
+    _check(specs[: len(names)])
     from .compare import compare as run_all
 
     with _live(specs) as watch:
@@ -281,14 +280,18 @@ def _folder(spec: Spec, out: Path | None) -> Path:
     return out or Path("runs") / Path(spec.data).stem
 
 
-def _check(spec: Spec) -> None:
+def _check(specs: list[Spec]) -> None:
     """Everything that can be refused before anything is written, and what is known to fail."""
-    learner = spec.make_learner()
-    at_least(1, threads=spec.threads, evaluate_every=spec.evaluate_every)
-    learner.check(spec.make_stream().scenario)
-    failure = learner.method.known_failure(spec.scenario)
-    if failure:
-        errors.print(f"note: {failure}", markup=False)
+    for spec in specs:
+        learner = spec.make_learner()
+        at_least(1, threads=spec.threads, evaluate_every=spec.evaluate_every)
+        learner.check(spec.make_stream().scenario)
+        failure = learner.method.known_failure(spec.scenario)
+        if failure:
+            errors.print(f"note: {failure}", markup=False)
+    if specs[0].memory is not None and not any(spec.keeps_memory for spec in specs):
+        names = ", ".join(spec.method for spec in specs)
+        raise LifelongError(f"{names} stores no samples, so --memory means nothing: leave it out")
 
 
 def _report(folder: Path, content: dict[str, Any]) -> None:

@@ -184,7 +184,8 @@ class _Session:
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
         self.report: Report
         self.free = stream.scenario == "free"
-        self.tests: list[Task] = []
+        self.tests = [_tests_only(task) for task in stream]
+        self.marks = np.cumsum([len(task.train) for task in self.tests]) if self.free else None
         if self.checkpoint is not None and self.checkpoint.exists():
             arrays, manifest = read_arrays(self.checkpoint)
             learner.restore(arrays, manifest["state"])
@@ -193,8 +194,6 @@ class _Session:
     def learn(self) -> None:
         """Learn what is left of the stream."""
         learner, book = self.learner, self.book
-        self.tests = [_tests_only(task) for task in self.stream]
-        self.marks = np.cumsum([len(task.train) for task in self.tests]) if self.free else None
         length = 1 if self.free else len(self.stream)
         if learner.position.task == length and len(book.rows) < len(self.tests):
             self.row()  # killed between the last step and its evaluation
@@ -261,24 +260,18 @@ class _Session:
     def row(self) -> None:
         """Evaluate, and write down a row of R."""
         learner, book = self.learner, self.book
-        measured = self._evaluate()
-        book.rows.append(_accuracies(measured, len(self.tests)))
+        found = self._evaluate()
+        book.rows.append(accuracies(found, len(self.tests)))
         index = len(book.rows) - 1
-        if measured is not None:
+        if found is not None:
             book.plasticity.append({"task": index, **plasticity(learner, self.tests[index].test)})
-            counts = measured.aware if self._kind == "aware" else measured.agnostic
-            book.confusion = None if counts is None else counts.sum(0).tolist()
+            book.confusion = confusion(learner, found)
         self.save()
 
     def _trace(self) -> None:
-        measured = self._evaluate()
-        task = len(self.book.rows)
-        accuracies = _accuracies(measured, len(self.tests))[self._kind]
-        self.book.trace.append({"task": task, "step": self.book.steps, "accuracy": accuracies})
-
-    @property
-    def _kind(self) -> str:
-        return "aware" if self.learner.output == "task" else "agnostic"
+        scores = accuracies(self._evaluate(), len(self.tests))[judged(self.learner)]
+        place = {"task": len(self.book.rows), "step": self.book.steps}
+        self.book.trace.append({**place, "accuracy": scores})
 
     def _evaluate(self) -> Evaluation | None:
         if not np.isfinite(self.learner.ops.numpy(self.learner.theta).sum(dtype=float)):
@@ -298,18 +291,12 @@ class _Session:
     def result(self, identity: dict[str, Any], command: str | None) -> Result:
         """The run's entry in a result file."""
         learner, book, stream = self.learner, self.book, self.stream
-        rows = {kind: [row[kind] for row in book.rows] for kind in ("aware", "agnostic")}
-        baseline = _baseline(learner, stream, self.tests)
-        R = metrics.matrix(rows[self._kind])
-        base = None if baseline is None else metrics.matrix([baseline])[0]
-        summary = metrics.summarize(R, base, book.trace)
-        recall: list[float | None] = []
-        if book.confusion is not None:
-            recall, balanced = metrics.per_class(np.array(book.confusion))
-            summary["balanced_accuracy"] = balanced
+        fields = measured(learner, book, _baseline(learner, stream, self.tests))
         if self.free:
-            summary["prequential_accuracy"] = book.hits / sum(len(t.train) for t in self.tests)
-            summary["area_under_anytime_accuracy"] = metrics.area_under_anytime_accuracy(book.trace)
+            seen = sum(len(task.train) for task in self.tests)
+            fields["metrics"]["prequential_accuracy"] = book.hits / seen
+            anytime = metrics.area_under_anytime_accuracy(book.trace)
+            fields["metrics"]["area_under_anytime_accuracy"] = anytime
         made_of = configuration(learner)
         made_of["threads"] = identity["threads"]
         return Result(
@@ -324,22 +311,47 @@ class _Session:
                 "seed": learner.seed,
                 "fingerprint": stream.fingerprint,
                 "tasks": [task.name for task in self.tests],
-                "classes": learner.classes,
-                "R": rows[self._kind],
-                "R_task_aware": rows["aware"],
-                "R_task_agnostic": rows["agnostic"],
-                "baseline": baseline,
-                "metrics": summary,
-                "recall": dict(zip(learner.classes, recall, strict=False)),
-                "confusion": book.confusion,
-                "trace": book.trace,
-                "plasticity": book.plasticity,
-                "cost": cost(learner, book),
-                "versions": versions(learner.backend.name),
+                **fields,
                 "hardware": {"machine": platform.machine(), "cores": os.cpu_count()},
                 "command": command or "ll.run(...)",
             }
         )
+
+
+def measured(learner: Learner, book: Book, baseline: list[float | None] | None) -> dict[str, Any]:
+    """The fields of a result that come from measuring the learner."""
+    rows = {kind: [row[kind] for row in book.rows] for kind in ("aware", "agnostic")}
+    R = metrics.matrix(rows[judged(learner)])
+    base = None if baseline is None else metrics.matrix([baseline])[0]
+    summary = metrics.summarize(R, base, book.trace)
+    recall: list[float | None] = []
+    if book.confusion is not None:
+        recall, summary["balanced_accuracy"] = metrics.per_class(np.array(book.confusion))
+    return {
+        "classes": learner.classes,
+        "R": rows[judged(learner)],
+        "R_task_aware": rows["aware"],
+        "R_task_agnostic": rows["agnostic"],
+        "baseline": baseline,
+        "metrics": summary,
+        "recall": dict(zip(learner.classes, recall, strict=False)),
+        "confusion": book.confusion,
+        "trace": book.trace,
+        "plasticity": book.plasticity,
+        "cost": cost(learner, book),
+        "versions": versions(learner.backend.name),
+    }
+
+
+def judged(learner: Learner) -> str:
+    """Which accuracies R holds: those of a learner that is told the task where it answers within it."""
+    return "aware" if learner.output == "task" else "agnostic"
+
+
+def confusion(learner: Learner, found: Evaluation) -> list[list[int]] | None:
+    """[true][given] counts over all tasks, as R judges."""
+    counts = found.aware if judged(learner) == "aware" else found.agnostic
+    return None if counts is None else counts.sum(0).tolist()
 
 
 def guard(learner: Learner, task: Task) -> Samples:
@@ -353,10 +365,11 @@ def _tests_only(task: Task) -> Task:
     return replace(task, train=task.train.drop("x"), validation=None)
 
 
-def _accuracies(measured: Evaluation | None, tasks: int) -> dict[str, list[float | None]]:
-    if measured is None:
+def accuracies(found: Evaluation | None, tasks: int) -> dict[str, list[float | None]]:
+    """A row of R: on every task, of a learner that is told the task and of one that is not."""
+    if found is None:
         return {"aware": [None] * tasks, "agnostic": [None] * tasks}
-    return {"aware": measured.accuracy(True), "agnostic": measured.accuracy(False)}
+    return {"aware": found.accuracy(True), "agnostic": found.accuracy(False)}
 
 
 def _baseline(learner: Learner, stream: Stream, tests: Sequence[Task]) -> list[float | None] | None:

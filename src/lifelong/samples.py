@@ -139,7 +139,7 @@ class Dataset:
 
         return permuted(self, tasks, scenario, **options)
 
-    def rotated(self, tasks: int = 10, scenario: str = "domain", **options: Any):
+    def rotated(self, tasks: int | None = None, scenario: str = "domain", **options: Any):
         """One rotation of the images a task. See :func:`lifelong.stream.rotated`."""
         from .stream import rotated
 

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from .result import Result
 
 STREAMS = {
-    "split": ("natural_order", "validation"),
-    "permuted": ("validation",),
-    "rotated": ("validation", "angles"),
+    "split": ("classes_per_task", "natural_order", "validation"),
+    "permuted": ("tasks", "validation"),
+    "rotated": ("tasks", "angles", "validation"),
 }
-"""The streams, with what ``--set stream.`` may say of them."""
+OTHERS = {"by": ("validation",), "whole": ("validation",)}
+"""The streams, with the options that they take."""
 
 
 def option(default: Any, help: str) -> Any:
@@ -68,24 +69,28 @@ class Spec:
         """The stream of tasks."""
         dataset = _dataset(self.data, self.target, self.by, self.test)
         at_least(1, tasks=self.tasks, classes_per_task=self.classes_per_task)
-        options: dict[str, Any] = {"scenario": self.scenario, "seed": self.seed}
-        own = self._set().get("stream", {})
-        accept(own, STREAMS.get(self.stream, ()), f"stream {self.stream}")
-        options |= own
-        if self.by is not None:
-            return dataset.by(self.by, **options)
+        kind, column = self._kind("task" in dataset.train)
+        counts = {"tasks": self.tasks, "classes_per_task": self.classes_per_task}
+        options: dict[str, Any] = {name: count for name, count in counts.items() if count is not None}
+        options |= self._set().get("stream", {})
+        accept(options, (STREAMS | OTHERS)[kind], f"this stream ({kind})")
+        options |= {"scenario": self.scenario, "seed": self.seed}
+        if column is not None:
+            return dataset.by(column, **options)
+        make: Callable[..., Stream] = getattr(dataset, kind)
+        return make(**options)
+
+    def _kind(self, has_tasks: bool) -> tuple[str, str | None]:
+        """(what the stream is made by, the column if it is one)."""
         if self.stream not in STREAMS:
             raise unknown("stream", self.stream, STREAMS)
-        if self.stream == "split":
-            if self.classes_per_task is None and self.data not in data.DATASETS:
-                return (
-                    dataset.by("task", **options)
-                    if "task" in dataset.train
-                    else dataset.whole(**options)
-                )
-            return dataset.split(self.classes_per_task or 2, **options)
-        make: Callable[..., Stream] = getattr(dataset, self.stream)
-        return make(self.tasks or 10, **options)
+        if self.by is not None:
+            if self.stream != "split":
+                raise LifelongError(f"--by and --stream {self.stream} contradict each other: give one")
+            return "by", self.by
+        if self.stream == "split" and self.classes_per_task is None and self.data not in data.DATASETS:
+            return ("by", "task") if has_tasks else ("whole", None)
+        return self.stream, None
 
     def make_learner(self) -> Learner:
         """A fresh learner."""
@@ -121,6 +126,14 @@ class Spec:
             output=self.output_space,
             backend=self.backend,
         )
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether a part of the method stores samples, so that ``memory`` means something."""
+        from .methods import registry
+
+        kinds = [registry()[part] for part in self.method.split("+") if part in registry()]
+        return any(f.name == "capacity" for kind in kinds for f in fields(kind))  # type: ignore[arg-type]
 
     def _memory(self, options: dict[str, dict[str, Any]]) -> None:
         """``memory`` is the capacity of every part that has one."""

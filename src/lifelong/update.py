@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from . import metrics
 from .data import Dataset
 from .errors import LifelongError
 from .evaluation import Evaluation, evaluate
 from .files import lock
 from .learner import Learner
 from .result import Result
-from .runner import Book, cost, guard, using_threads, versions
+from .runner import Book, accuracies, confusion, guard, judged, measured, using_threads
 from .samples import Samples
 from .store import load_all, save
 from .stream import Task
+
+Scores = list[float | None]
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Update:
     """What an update did: scores before and after on every task, the new one last."""
 
     names: list[str]
-    before: list[float | None]
-    after: list[float | None]
+    before: Scores
+    after: Scores
     result: Result
     model: Path
 
@@ -90,25 +91,39 @@ def _learn(
     command: str,
 ) -> Update:
     """Learn the data; its test set joins the guards."""
-    names, index = [*record["tasks"], data.name], learner.position.task
-    train, test = data.train, data.test
-    train = Samples(x=train.x, y=train.y, id=train.id + _next_id(learner))
-    test = Samples(x=test.x, y=test.y, id=test.id)
-    if learner.scenario in ("task", "class"):
-        train, test = (s.replace(task=np.full(len(s), index)) for s in (train, test))
-    place = (index, index + 1)
-    task = Task(data.name, train, test, data.classes, str(learner.scenario), place, None, index)
-    before = _scores(learner, [*guards, guard(learner, task)])
+    task = _next_task(learner, data)
+    _, before = _scores(learner, [*guards, guard(learner, task)])
     book, started = Book(), time.monotonic()
     for position in learner.steps(task):
         if position.step:
             book.steps, book.samples = book.steps + 1, book.samples + learner.met_rows
     book.seconds = time.monotonic() - started
     guards.append(guard(learner, task))
-    measured = _evaluate(learner, guards)
-    after = _scores(learner, guards)
-    result = _record(learner, record, names, before, after, measured, book, command)
-    return Update(names, before, after, result, new)
+    found, after = _scores(learner, guards)
+    book.rows = _longer(record, before, after)
+    book.confusion = None if found is None else confusion(learner, found)
+    names = [*record["tasks"], data.name]
+    result = record | {
+        "key": f"{record['key']}+{len(names)}",
+        "data": " + ".join(dict.fromkeys([*record["data"].split(" + "), data.name])),
+        "tasks": names,
+        **measured(learner, book, None),
+        "command": command,
+    }
+    kind = judged(learner)
+    return Update(names, before[kind], after[kind], Result(result), new)
+
+
+def _next_task(learner: Learner, data: Dataset) -> Task:
+    """The data as the task that follows those learned; under ``task`` its classes are its own."""
+    index, scenario, classes = learner.position.task, str(learner.scenario), data.classes
+    if scenario == "task" and set(classes) & set(learner.classes):
+        classes = tuple(f"{data.name}: {name}" for name in classes)
+    train, test = (Samples(x=s.x, y=s.y, id=s.id) for s in (data.train, data.test))
+    train = train.replace(id=train.id + _next_id(learner))
+    if scenario in ("task", "class"):
+        train, test = (s.replace(task=np.full(len(s), index)) for s in (train, test))
+    return Task(data.name, train, test, classes, scenario, (index, index + 1), None, index)
 
 
 def _next_id(learner: Learner) -> int:
@@ -117,66 +132,25 @@ def _next_id(learner: Learner) -> int:
     return int(max(held)) + 1 if held else 0
 
 
-def _evaluate(learner: Learner, guards: list[Samples]) -> Evaluation | None:
-    names, scenario = tuple(learner.classes), str(learner.scenario)
-    tasks = []
+def _scores(learner: Learner, guards: list[Samples]) -> tuple[Evaluation | None, dict[str, Scores]]:
+    """Accuracies on the guard sets; a label that the learner does not know yet counts as wrong."""
+    names, scenario, tasks = tuple(learner.classes), str(learner.scenario), []
     for i, samples in enumerate(guards):
         known = samples.take(samples.y >= 0)
         tasks.append(Task(str(i), known, known, names, scenario, (i, len(guards)), None, i))
-    return evaluate(learner, tasks)
+    found = evaluate(learner, tasks)
+    shares = [float((samples.y >= 0).mean()) for samples in guards]
+    return found, {
+        kind: [None if s is None else s * share for s, share in zip(row, shares, strict=True)]
+        for kind, row in accuracies(found, len(guards)).items()
+    }
 
 
-def _scores(learner: Learner, guards: list[Samples]) -> list[float | None]:
-    """Accuracy on each guard set; a label that the learner does not know yet counts as wrong."""
-    measured = _evaluate(learner, guards)
-    if measured is None:
-        return [None] * len(guards)
-    known = [float((samples.y >= 0).mean()) for samples in guards]
-    scores = measured.accuracy(learner.scenario == "task")
-    return [None if s is None else s * share for s, share in zip(scores, known, strict=True)]
-
-
-def _record(
-    learner: Learner,
-    record: dict[str, Any],
-    names: list[str],
-    before: list[float | None],
-    after: list[float | None],
-    measured: Evaluation | None,
-    book: Book,
-    command: str,
-) -> Result:
-    """The run's entry, one task longer: R gains a row, and a column whose past is not known."""
-    rows = [[*row, None] for row in record["R"]]
-    if rows:
-        rows[-1] = before
-    rows.append(after)
-    summary = metrics.summarize(metrics.matrix(rows), None, [])
-    counts = None
-    if measured is not None:
-        counts = measured.aware if learner.scenario == "task" else measured.agnostic
-    recall: list[float | None] = []
-    if counts is not None:
-        recall, summary["balanced_accuracy"] = metrics.per_class(counts.sum(0))
-    empty = [[None] * len(names) for _ in names]
-    return Result(
-        record
-        | {
-            "key": f"{record['key']}+{len(names)}",
-            "data": " + ".join(dict.fromkeys([*record["data"].split(" + "), names[-1]])),
-            "tasks": names,
-            "classes": learner.classes,
-            "R": rows,
-            "R_task_aware": rows if learner.scenario == "task" else empty,
-            "R_task_agnostic": empty if learner.scenario == "task" else rows,
-            "baseline": None,
-            "metrics": summary,
-            "recall": dict(zip(learner.classes, recall, strict=False)),
-            "confusion": None if counts is None else counts.sum(0).tolist(),
-            "trace": [],
-            "plasticity": [],
-            "cost": cost(learner, book),
-            "versions": versions(learner.backend.name),
-            "command": command,
-        }
-    )
+def _longer(
+    record: dict[str, Any], before: dict[str, Scores], after: dict[str, Scores]
+) -> list[dict[str, Scores]]:
+    """R, one task longer: it gains a row, and a column of which only the last row is known."""
+    kinds = {"aware": record["R_task_aware"], "agnostic": record["R_task_agnostic"]}
+    count = len(record["R"])
+    rows = [{kind: [*R[i], None] for kind, R in kinds.items()} for i in range(count - 1)]
+    return [*rows, *([before] if count else []), after]

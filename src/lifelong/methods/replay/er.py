@@ -55,9 +55,10 @@ class ER(Part):
         self.stored = self.memory(self.capacity, self.admission)
 
     def batch(self, learner: Learner, batch: Batch) -> None:
-        rows = self.stored.draw(self.rows or len(batch.samples), learner.rng)
+        weight = learner.position.task if self.weights == "tasks" else None
+        rows = self.stored.draw(self.rows or len(batch.samples), learner.rng) if weight != 0 else None
         if rows is not None:
-            batch.add(rows, by=self, weight=learner.position.task if self.weights == "tasks" else None)
+            batch.add(rows, by=self, weight=weight)
 
     def observe(self, learner: Learner, step: Step) -> None:
         if self.admit == "step" and step.batch.fresh is not None:
