@@ -71,7 +71,7 @@ class Learner:
         precision: ``float32``, ``float64`` or ``bf16`` (autocast).
         output: the classes among which the learner decides: ``all`` of the stream, those ``seen``
             so far, those of the ``task``. Default: by scenario, ``seen`` under ``class``.
-        backend: ``torch``.
+        backend: ``torch`` or ``tensorflow``.
 
     Raises:
         LifelongError: for arguments that make no sense, in one line.
@@ -150,6 +150,7 @@ class Learner:
         position = self.position
         phases = self._phases(task)
         for phase in phases[position.phase :]:
+            self.backend.forget()
             while position.step < phase.steps:
                 self.rate = self._rate(task, phases)
                 self.step(self._draw(task))
@@ -170,18 +171,18 @@ class Learner:
             batch.seed = int(self.rng.integers(2**63))
         self.backend.batch(batch)
         self.met_rows = len(batch.samples)
-        step = self.update(batch)
+        step = self.backend.run(self.update, batch, self.rate)
         for observe in self._hooks["observe"]:
             observe(self, step)
 
-    def update(self, batch: Batch) -> Step:
+    def update(self, batch: Batch, rate: Any) -> Step:
         """batch -> loss -> gradient -> update: what a backend may compile."""
         args = self.model_args(batch)
         out, g = self.backend.gradient(batch, args, lambda out: self.loss(batch, out))
         applied = g
         for edit in self._hooks["gradient"]:
             applied = edit(self, batch, applied)
-        direction, scale = self.backend.propose(applied, self.rate)
+        direction, scale = self.backend.propose(applied, rate)
         for edit in self._hooks["step"]:
             direction, scale = edit(self, direction * scale), 1.0
         self.backend.move(direction, scale)
@@ -421,10 +422,11 @@ class Learner:
 
         The product has the columns' own width, so its bits do not depend on how many others exist.
         """
+        ops = self.ops
         weight, bias = (
-            self._parameter(name, at)[list(columns)] for name in ("head.weight", "head.bias")
+            ops.take(self._parameter(name, at), columns) for name in ("head.weight", "head.bias")
         )
-        return self.ops.place(features @ weight.T + bias, list(columns), self.width)
+        return ops.place(features @ ops.transpose(weight) + bias, list(columns), self.width)
 
     def _parameter(self, name: str, at: Any) -> Any:
         segment = self.layout[name]
@@ -486,9 +488,11 @@ class Learner:
         """Which classes each row may be given: ``[classes]``, ``[rows, classes]``, or None: all."""
         if self.output == "task":
             if "heads" not in self._masks:
-                heads = [self.heads.get(t, []) for t in range(max(self.heads) + 1)]
-                self._masks["heads"] = self.ops.stack([self.indicator(head) for head in heads])
-            return self._masks["heads"][batch.task]
+                masks = np.zeros((max(self.heads) + 1, self.width), bool)
+                for task, head in self.heads.items():
+                    masks[task, head] = True
+                self._masks["heads"] = self.ops.tensor(masks)
+            return self.ops.take(self._masks["heads"], batch.task)
         columns = self.seen if self.output == "seen" else range(len(self.classes))
         if len(columns) == self.width:
             return None

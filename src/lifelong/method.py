@@ -176,7 +176,7 @@ class Part:
     def __getattr__(self, name: str) -> Any:
         states = self.__dict__.get("states", {})
         if name in states:
-            return states[name].value
+            return self.__dict__["_owner"].backend.read(states[name])
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __add__(self, other: Part | Method) -> Method:

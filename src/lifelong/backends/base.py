@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import LifelongError, unknown
+from ..optimize import Adam, Optimizer
 
 if TYPE_CHECKING:
-    from ..batch import Batch, Outputs
+    from ..batch import Batch, Outputs, Step
+    from ..state import State
 
 Tensor = Any
 BACKENDS = ("torch", "tensorflow")
@@ -122,7 +125,7 @@ def initial_values(
     return values
 
 
-class Backend(Protocol):
+class Backend(ABC):
     """One learner's parameters, network and optimizer, in one framework.
 
     ``theta`` holds all parameters as one vector, in the order of ``segments``, and with them the
@@ -132,50 +135,44 @@ class Backend(Protocol):
 
     name: str
     ops: Any
+    optimizer: Optimizer
     random: bool
     """Whether a training step draws random numbers inside the network."""
     outputs: int | None
     """The number of scores of a user's own model; None where the learner owns the head."""
     theta: Tensor
+    moments: list[Tensor]
+    """The optimizer's vectors over theta."""
     segments: dict[str, Segment]
     statistics: set[str]
     """The segments that are no parameters: running means and variances."""
+    frozen: set[str]
+    """The segments that no gradient moves: statistics, and what the user's own model holds fixed."""
+    ages: np.ndarray
+    """How often each parameter, and each row of the head, was updated."""
+    runs: list[Run]
+    """What may move now."""
 
+    # ---- the network
+    @abstractmethod
     def build(self, model: Any, head: bool, inputs: np.ndarray, rng: np.random.Generator) -> None:
         """Make the network for inputs like these and draw its weights (writes)."""
 
-    def grow(self, classes: int, rng: np.random.Generator) -> Callable[[Tensor, Any], Tensor]:
-        """Give the head rows for ``classes`` classes (writes); the map of old vectors to new."""
-
-    def activate(self, rows: np.ndarray | None) -> None:
-        """Let only these rows of the head move from now on; None: all (writes)."""
-
-    def vector(self, fill: float | str, dtype: str | None = None) -> Tensor:
-        """A new vector over theta."""
-
+    @abstractmethod
     def batch(self, batch: Batch) -> None:
         """Turn the batch's columns into tensors (writes into the batch)."""
 
+    @abstractmethod
     def forward(self, batch: Batch, args: dict[str, Any], at: Tensor | None = None) -> Outputs:
         """The network's outputs in evaluation mode, with parameters ``at`` (default: theta)."""
 
+    @abstractmethod
     def gradient(
         self, batch: Batch, args: dict[str, Any], loss: Callable[[Outputs], Tensor]
     ) -> tuple[Outputs, Tensor]:
         """Outputs in training mode, and the gradient of ``loss(outputs)`` over theta."""
 
-    def propose(self, g: Tensor, rate: float) -> tuple[Tensor, float]:
-        """The optimizer's change of theta for gradient ``g``, as (direction, scale): their product.
-
-        Advances the optimizer. The product is not formed, so that a plain step reads theta once.
-        """
-
-    def move(self, direction: Tensor, scale: float) -> None:
-        """theta += scale * direction (writes)."""
-
-    def assign(self, theta: Tensor) -> None:
-        """theta = these values (writes)."""
-
+    @abstractmethod
     def moment(
         self,
         batches: Iterable[Batch],
@@ -185,32 +182,154 @@ class Backend(Protocol):
     ) -> Tensor:
         """Sum over samples and over ``f``'s terms (w, v), each [rows], of w |dv/dtheta|^power."""
 
-    def threads(self) -> int:
-        """How many processor threads the framework uses."""
+    # ---- a step
+    def run(self, update: Callable[[Batch, Any], Step], batch: Batch, rate: float) -> Step:
+        """``update(batch, rate)``, compiled where the framework compiles (writes)."""
+        return update(batch, rate)
 
-    def set_threads(self, count: int) -> None:
-        """Use so many (the process's setting)."""
+    def read(self, state: State) -> Any:
+        """The value of a part's state; in a step that is being compiled, an input of it."""
+        return state.value
+
+    def forget(self) -> None:  # noqa: B027
+        """What was compiled is stale: a task, a phase or more classes have begun (writes)."""
+
+    @abstractmethod
+    def propose(self, g: Tensor, rate: Any) -> tuple[Tensor, Any]:
+        """The optimizer's change of theta for gradient ``g``, as (direction, scale): their product.
+
+        Advances the optimizer. The product is not formed, so that a plain step reads theta once.
+        """
+
+    @abstractmethod
+    def move(self, direction: Tensor, scale: Any) -> None:
+        """theta += scale * direction (writes)."""
+
+    @abstractmethod
+    def assign(self, theta: Tensor) -> None:
+        """theta = these values (writes)."""
+
+    # ---- vectors over theta
+    @abstractmethod
+    def vector(self, fill: float | str, dtype: str | None = None) -> Tensor:
+        """A new vector over theta; ``THETA``: a copy of it."""
+
+    @abstractmethod
+    def _hold(self, theta: Tensor, moments: list[Tensor]) -> None:
+        """Make these the parameters and the optimizer's vectors (writes)."""
+
+    @property
+    def size(self) -> int:
+        """How long theta is."""
+        return max((segment.stop for segment in self.segments.values()), default=0)
+
+    def activate(self, rows: np.ndarray | None) -> None:
+        """Let only these rows of the head move from now on; None: all (writes)."""
+        told_apart = isinstance(self.optimizer, Adam)  # only its steps depend on an age
+        ages = self.ages if told_apart else np.zeros_like(self.ages)
+        self.runs = moving(self.segments, ages, rows, self.frozen)
+        self.forget()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of theta moves as one run."""
+        return len(self.runs) == 1 and self.runs[0].stop - self.runs[0].start == self.size
 
     def reset_optimizer(self) -> None:
         """Forget momentum and step counts (writes)."""
+        self.ages[:] = 0
+        self._hold(self.theta, [self.vector(0.0) for _ in self.moments])
 
+    def grow(self, classes: int, rng: np.random.Generator) -> Callable[[Tensor, Any], Tensor]:
+        """Give the head rows for ``classes`` classes (writes); the map of old vectors to new."""
+        old, ages, numpy = self.segments, self.ages, self.ops.numpy
+        shapes = {name: segment.shape for name, segment in old.items()}
+        for name in HEAD:
+            shapes[name] = (classes, *shapes[name][1:])
+        fresh = initial_values({name: shapes[name] for name in HEAD}, rng)
+        self.segments = layout(shapes)
+
+        def remap(vector: Tensor, fill: float | str) -> Tensor:
+            held = numpy(vector)
+            new = np.full(self.size, 0.0 if isinstance(fill, str) else fill, held.dtype)
+            if isinstance(fill, str):  # THETA
+                new[:] = numpy(self.theta)
+            for name, segment in old.items():
+                start = self.segments[name].start
+                new[start : start + segment.size] = held[segment.start : segment.stop]
+            return self.ops.tensor(new)
+
+        theta = numpy(remap(self.theta, 0.0)).copy()
+        for name in HEAD:
+            segment, rows = self.segments[name], old[name].shape[0]
+            theta[segment.start : segment.stop].reshape(segment.shape)[rows:] = fresh[name][rows:]
+        moments = [remap(moment, 0.0) for moment in self.moments]
+        old_slots, slots = age_slots(old), age_slots(self.segments)
+        self.ages = np.zeros(sum(s.stop - s.start for s in slots.values()), int)
+        for name, slot in old_slots.items():
+            start = slots[name].start
+            self.ages[start : start + slot.stop - slot.start] = ages[slot]
+        self._hold(self.ops.tensor(theta), moments)
+        return remap
+
+    # ---- threads
+    @abstractmethod
+    def threads(self) -> int:
+        """How many processor threads the framework uses."""
+
+    @abstractmethod
+    def set_threads(self, count: int) -> None:
+        """Use so many (the process's setting); the same number gives the same bits."""
+
+    # ---- state
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """(arrays, JSON): parameters, buffers, optimizer."""
+        """(arrays, JSON): parameters, optimizer, and what else the network holds."""
+        arrays = {"theta": self.ops.numpy(self.theta), "ages": self.ages}
+        arrays |= {f"moment.{i}": self.ops.numpy(m) for i, m in enumerate(self.moments)}
+        arrays |= {f"buffer.{name}": array for name, array in self._counters().items()}
+        arrays = {name: array.copy() for name, array in arrays.items()}
+        return arrays, {"shapes": {name: list(s.shape) for name, s in self.segments.items()}}
 
     def restore(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
         """Load what :meth:`state` returned (writes)."""
+        shapes = {name: tuple(shape) for name, shape in manifest["shapes"].items()}
+        own = {name: segment.shape for name, segment in self.segments.items()}
+        if any(shapes.get(n) != own.get(n) for n in {*shapes, *own} - {*HEAD}):
+            raise LifelongError("the saved model has other layers than this one: use its own recipe")
+        self.segments = layout(shapes)
+        self.ages = arrays["ages"].copy()
+        moments = [self.ops.tensor(arrays[f"moment.{i}"].copy()) for i in range(len(self.moments))]
+        self._hold(self.ops.tensor(arrays["theta"].copy()), moments)
+        self._set_counters(arrays)
+        self.activate(None)
+
+    def _counters(self) -> dict[str, np.ndarray]:
+        """What the network holds beside theta, being no floats."""
+        return {}
+
+    def _set_counters(self, arrays: dict[str, np.ndarray]) -> None:  # noqa: B027
+        """Load them, each under ``buffer.NAME`` (writes)."""
+
+
+def count_moments(optimizer: Optimizer) -> int:
+    """How many vectors the optimizer keeps."""
+    return 2 if isinstance(optimizer, Adam) else int(bool(getattr(optimizer, "momentum", 0)))
 
 
 def make(name: str, **options: Any) -> Backend:
     """The backend of this name; a missing framework is one clear error."""
     if name not in BACKENDS:
         raise unknown("backend", name, BACKENDS)
-    if name == "tensorflow":
-        raise LifelongError("the tensorflow backend is not part of this version: use --backend torch")
+    package = {"torch": "PyTorch", "tensorflow": "TensorFlow"}[name]
     try:
-        from .torch import TorchBackend
+        if name == "torch":
+            from .torch import TorchBackend
+
+            return TorchBackend(**options)
+        from .tensorflow import TensorflowBackend
+
+        return TensorflowBackend(**options)
     except ModuleNotFoundError as missing:
-        if missing.name != "torch":
+        if missing.name not in (name, "keras"):
             raise
-        raise LifelongError("PyTorch is not installed: pip install 'lifelong[torch]'") from None
-    return TorchBackend(**options)
+        raise LifelongError(f"{package} is not installed: pip install 'lifelong[{name}]'") from None

@@ -15,7 +15,7 @@ from torch.func import functional_call, jacrev, vmap
 from ..batch import Batch, Outputs
 from ..errors import LifelongError, unknown
 from ..optimize import SGD, Adam, AdamW, Optimizer
-from .base import HEAD, Run, Segment, age_slots, initial_values, layout, moving
+from .base import Backend, Segment, age_slots, count_moments, initial_values, layout
 from .torch_models import Network, build
 from .torch_ops import TorchOps
 
@@ -23,8 +23,8 @@ PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bf16": torch.
 Terms = Callable[[Outputs, Batch], list[tuple[Tensor, Tensor]]]
 
 
-class TorchBackend:
-    """See :class:`lifelong.backends.base.Backend`. ``bf16`` keeps float32 parameters (autocast)."""
+class TorchBackend(Backend):
+    """On PyTorch. ``bf16`` keeps float32 parameters (autocast)."""
 
     name = "torch"
 
@@ -59,7 +59,7 @@ class TorchBackend:
         }
         """Name -> all names that a parameter or statistic goes by (tied weights have several)."""
         self.statistics = {k for k, held in _named(body, "body") if not isinstance(held, nn.Parameter)}
-        self._frozen = {k for k, held in _named(self.network) if not held.requires_grad}
+        self.frozen = {k for k, held in _named(self.network) if not held.requires_grad}
         """What no gradient moves: statistics, and parameters that the user's own model holds fixed."""
         given = {k: held.detach() for k, held in _named(body, "body")}
         shapes = {k: tuple(held.shape) for k, held in given.items()}
@@ -67,10 +67,10 @@ class TorchBackend:
             given |= {k: self._weights(v) for k, v in initial_values(shapes, rng).items()}
         if self.network.head is not None:
             shapes |= {"head.weight": (0, width), "head.bias": (0,)}
-        self._lay_out(shapes)
-        self._hold(torch.cat([value.reshape(-1) for value in given.values()]))
+        self.segments = layout(shapes)
         self.ages = np.zeros(sum(s.stop - s.start for s in age_slots(self.segments).values()), int)
-        self.moments = [self.vector(0.0) for _ in range(_moments(self.optimizer))]
+        theta = torch.cat([value.reshape(-1) for value in given.values()])
+        self._hold(theta, [torch.zeros_like(theta) for _ in range(count_moments(self.optimizer))])
         self.random = own or any("Dropout" in type(m).__name__ for m in self.network.modules())
         """Whether a training step draws random numbers inside the network."""
         self.activate(None)
@@ -78,66 +78,25 @@ class TorchBackend:
     def _weights(self, values: np.ndarray) -> Tensor:
         return self.ops.cast(self.ops.tensor(values))
 
-    def _lay_out(self, shapes: dict[str, tuple[int, ...]]) -> None:
-        self.segments = layout(shapes)
-        self._sizes = [segment.size for segment in self.segments.values()]
-
-    def _hold(self, theta: Tensor) -> None:
-        """Make this theta: the network's own parameters and statistics become views of it."""
-        self.theta = theta.detach().contiguous()
+    def _hold(self, theta: Tensor, moments: list[Tensor]) -> None:
+        """The network's own parameters and statistics become views of theta."""
+        self.theta, self.moments = theta.detach().contiguous(), moments
         self._g, self._d = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
         for name, segment in self.segments.items():
             held = self._piece(self.theta.data, segment)  # .data: autograd lets statistics be written
             if name not in self.statistics:
-                held = nn.Parameter(held, name not in self._frozen)
+                held = nn.Parameter(held, name not in self.frozen)
                 held.grad = self._piece(self._g, segment)
             for place in self._places[name]:
                 path, _, kind = place.rpartition(".")
                 setattr(self.network.get_submodule(path), kind, held)
-
-    def grow(self, classes: int, rng: np.random.Generator) -> Callable[[Tensor, Any], Tensor]:
-        old = self.segments
-        shapes = {name: segment.shape for name, segment in old.items()}
-        for name in HEAD:
-            shapes[name] = (classes, *shapes[name][1:])
-        fresh = initial_values({name: shapes[name] for name in HEAD}, rng)
-        old_slots, old_ages = age_slots(old), self.ages
-        self._lay_out(shapes)
-
-        def remap(vector: Tensor, fill: float | str) -> Tensor:
-            new = self.theta.clone() if isinstance(fill, str) else vector.new_full((self._size,), fill)
-            for name, segment in old.items():
-                start = self.segments[name].start
-                new[start : start + segment.size] = vector[segment.start : segment.stop]
-            return new
-
-        theta = remap(self.theta, 0.0)
-        for name in HEAD:
-            rows = old[name].shape[0]
-            piece = self._piece(theta, self.segments[name])
-            piece[rows:] = self._weights(fresh[name][rows:])
-        self._hold(theta)
-        slots = age_slots(self.segments)
-        self.ages = np.zeros(sum(s.stop - s.start for s in slots.values()), int)
-        for name, slot in old_slots.items():
-            start = slots[name].start
-            self.ages[start : start + slot.stop - slot.start] = old_ages[slot]
-        self.moments = [remap(moment, 0.0) for moment in self.moments]
-        return remap
-
-    @property
-    def _size(self) -> int:
-        return sum(self._sizes)
 
     @staticmethod
     def _piece(vector: Tensor, segment: Segment) -> Tensor:
         return vector[segment.start : segment.stop].view(segment.shape)
 
     def activate(self, rows: np.ndarray | None) -> None:
-        told_apart = isinstance(self.optimizer, Adam)  # only its steps depend on an age
-        ages = self.ages if told_apart else np.zeros_like(self.ages)
-        self.runs = moving(self.segments, ages, rows, self._frozen)
-        self._whole = [Run(0, self._size, slice(0, len(ages)))]
+        super().activate(rows)
         self._d.zero_()
 
     def vector(self, fill: float | str = 0.0, dtype: str | None = None) -> Tensor:
@@ -170,7 +129,9 @@ class TorchBackend:
     def _apply(self, x: Tensor, args: dict[str, Any], at: Tensor | None) -> Outputs:
         if at is None:
             return self.network(x, **args)
-        pieces = zip(self.segments.items(), at.split(self._sizes), strict=True)
+        pieces = zip(
+            self.segments.items(), at.split([s.size for s in self.segments.values()]), strict=True
+        )
         held = {name: piece.view(segment.shape) for (name, segment), piece in pieces}
         held |= {name: held[name].detach() for name in self.statistics}
         return functional_call(self.network, held, (x,), args)
@@ -204,7 +165,7 @@ class TorchBackend:
 
     # ---- the optimizer
     def propose(self, g: Tensor, rate: float) -> tuple[Tensor, float]:
-        if self.runs == self._whole:
+        if self.whole:
             self.ages += 1
             return self._direction(g, self.theta, self.moments, self.ages, self._d), -rate
         for run in self.runs:
@@ -255,21 +216,11 @@ class TorchBackend:
     def assign(self, theta: Tensor) -> None:
         self.theta.copy_(theta)
 
-    def reset_optimizer(self) -> None:
-        """Forget momentum and step counts."""
-        self.ages[:] = 0
-        for moment in self.moments:
-            moment.zero_()
-
     # ---- threads
-    @staticmethod
-    def threads() -> int:
-        """How many processor threads PyTorch uses."""
+    def threads(self) -> int:
         return torch.get_num_threads()
 
-    @staticmethod
-    def set_threads(count: int) -> None:
-        """Use so many; the same number gives the same bits."""
+    def set_threads(self, count: int) -> None:
         torch.set_num_threads(count)
 
     # ---- per-sample moments
@@ -279,7 +230,7 @@ class TorchBackend:
         for batch in batches:
             part = self._moment_of_dense(batch, args(batch), f, power)
             total += self._moment_by_sample(batch, args, f, power) if part is None else part
-        for name in self._frozen:
+        for name in self.frozen:
             self._piece(total, self.segments[name]).zero_()
         return total
 
@@ -338,29 +289,15 @@ class TorchBackend:
         return total
 
     # ---- state
-    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        arrays = {"theta": self.ops.numpy(self.theta), "ages": self.ages}
-        arrays |= {f"moment.{i}": self.ops.numpy(m) for i, m in enumerate(self.moments)}
-        arrays |= {f"buffer.{k}": self.ops.numpy(b) for k, b in self._counters()}
-        arrays = {name: array.copy() for name, array in arrays.items()}
-        return arrays, {"shapes": {name: list(s.shape) for name, s in self.segments.items()}}
+    def _counters(self) -> dict[str, np.ndarray]:
+        return {name: self.ops.numpy(buffer) for name, buffer in self._integers()}
 
-    def _counters(self) -> Iterator[tuple[str, Tensor]]:
-        """The buffers that are not in theta, being no floats."""
-        return ((k, b) for k, b in self.network.named_buffers() if not b.is_floating_point())
-
-    def restore(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
-        shapes = {name: tuple(shape) for name, shape in manifest["shapes"].items()}
-        own = {name: segment.shape for name, segment in self.segments.items()}
-        if any(shapes.get(n) != own.get(n) for n in {*shapes, *own} - {*HEAD}):
-            raise LifelongError("the saved model has other layers than this one: use its own recipe")
-        self._lay_out(shapes)
-        self._hold(self.ops.tensor(arrays["theta"]).clone())
-        self.ages = arrays["ages"].copy()
-        self.moments = [self.ops.tensor(arrays[f"moment.{i}"]).clone() for i in range(len(self.moments))]
-        for name, buffer in self._counters():
+    def _set_counters(self, arrays: dict[str, np.ndarray]) -> None:
+        for name, buffer in self._integers():
             buffer.copy_(self.ops.tensor(arrays[f"buffer.{name}"]))
-        self.activate(None)
+
+    def _integers(self) -> Iterator[tuple[str, Tensor]]:
+        return ((k, b) for k, b in self.network.named_buffers() if not b.is_floating_point())
 
 
 def _named(network: nn.Module, prefix: str = "", **options: bool) -> Iterator[tuple[str, Tensor]]:
@@ -369,8 +306,3 @@ def _named(network: nn.Module, prefix: str = "", **options: bool) -> Iterator[tu
     for name, buffer in network.named_buffers(prefix, **options):
         if buffer.is_floating_point():
             yield name, buffer
-
-
-def _moments(optimizer: Optimizer) -> int:
-    """How many vectors the optimizer keeps."""
-    return 2 if isinstance(optimizer, Adam) else int(bool(getattr(optimizer, "momentum", 0)))

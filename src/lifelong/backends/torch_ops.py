@@ -1,7 +1,7 @@
 """The functions that method and objective files may use beyond operators, in PyTorch.
 
-Tensors support ``+ - * / ** @ [] == < >``, ``.shape`` and ``.T`` on every backend; what else a
-method needs is here, so that no method file names a framework.
+Tensors support ``+ - * / ** @ == < >``, slices and ``.shape`` on every backend; what else a method
+needs is here, so that no method file names a framework.
 """
 
 from __future__ import annotations
@@ -66,6 +66,14 @@ class TorchOps:
     def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The same entries in another shape."""
         return x.reshape(shape)
+
+    def transpose(self, x: Tensor) -> Tensor:
+        """``[a, b] -> [b, a]``."""
+        return x.T
+
+    def take(self, x: Tensor, rows: Any) -> Tensor:
+        """``x[rows]`` for a list or a tensor of integers."""
+        return x[rows]
 
     def place(self, scores: Tensor, columns: list[int], width: int) -> Tensor:
         """``[rows, width]``: ``scores`` at these columns, -1e9 elsewhere."""
