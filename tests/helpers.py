@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ import lifelong as ll
 from lifelong.batch import Batch
 from lifelong.methods import method, registry
 
+BACKENDS = ("torch", *(["tensorflow"] if find_spec("tensorflow") else []))
+BACKEND = "torch"
+"""The backend of the learners below; the fixture ``backend`` goes through all that are installed."""
 SCENARIOS = ("task", "domain", "class", "free")
 OPTIONS: dict[str, dict[str, Any]] = {
     "dgr": {"hidden": (12,), "latent": 3},
@@ -27,6 +31,15 @@ METHODS = tuple(registry())
 CASES = tuple((name, scenario) for name in METHODS for scenario in registry()[name].scenarios)
 """Every method in every scenario that it declares."""
 PAIRS = tuple(itertools.combinations(METHODS, 2))
+
+
+def one_tensorflow_thread() -> None:
+    """For this process; only before TensorFlow's first operation, so later calls change nothing."""
+    from tensorflow.config import threading
+
+    if threading.get_intra_op_parallelism_threads() != 1:
+        threading.set_intra_op_parallelism_threads(1)
+        threading.set_inter_op_parallelism_threads(1)
 
 
 def dataset(classes: int = 4, each: int = 40, side: int = 6, seed: int = 0) -> ll.Dataset:
@@ -57,6 +70,7 @@ def parts(name: str) -> Any:
 def learner(name: Any = "naive", model: Any = None, **options: Any) -> ll.Learner:
     """A tiny learner: 12 steps a task of 16 rows."""
     given = {"optimizer": ll.Adam(0.01), "batch": 16, "steps": 12, "seed": 1} | options
+    given.setdefault("backend", BACKEND)
     if given.get("epochs") is not None:
         del given["steps"]
     made = parts(name) if isinstance(name, str) else name

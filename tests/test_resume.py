@@ -26,7 +26,9 @@ SEED = int(os.environ.get("LIFELONG_KILL_SEED", time.time_ns() % 2**32))
 """Of the moments at which processes are killed; printed, so that a failure can be repeated."""
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["lifelong.backends.torch", "lifelong.runner", "lifelong.methods"])
+FORKS.set_forkserver_preload(
+    [*(f"lifelong.backends.{b}" for b in helpers.BACKENDS), "lifelong.runner", "lifelong.methods"]
+)
 
 
 # --- the runs -----------------------------------------------------------------------------------
@@ -54,6 +56,11 @@ def convolution(name: str) -> ll.Learner:
     return helpers.learner(name, ll.models.cnn(3, features=8))
 
 
+def tensorflow(name: str) -> ll.Learner:
+    return helpers.learner(name, backend="tensorflow")
+
+
+ON_TENSORFLOW = ("er", "ewc", "icarl", "packnet", "dgr") if len(helpers.BACKENDS) > 1 else ()
 RUNS = {name: (adam, name, helpers.scenario_of(name, "class")) for name in METHODS} | {
     "er+ewc": (adam, "er+ewc", "class"),
     "er in task": (adam, "er", "task"),
@@ -63,6 +70,10 @@ RUNS = {name: (adam, name, helpers.scenario_of(name, "class")) for name in METHO
     "ewc with a schedule": (scheduled, "ewc", "task"),
     "er with dropout": (dropout, "er", "class"),
     "ewc with a convolution": (convolution, "ewc", "class"),
+}
+RUNS |= {
+    f"{name} on tensorflow": (tensorflow, name, helpers.scenario_of(name, "class"))
+    for name in ON_TENSORFLOW
 }
 
 
@@ -225,6 +236,7 @@ def test_stopped_at_every_checkpoint(run, tmp_path, monkeypatch):
     same_run(tmp_path / "straight", tmp_path / "stopped")
 
 
+@pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize(("name", "scenario"), CASES)
 def test_stopped_after_every_step_in_turn(name, scenario):
     """In one process: a fresh learner takes the state over after each step of a task."""

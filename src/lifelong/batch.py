@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -116,18 +117,26 @@ class Outputs:
 
 @dataclass(slots=True)
 class Step:
-    """What one step did, for ``observe``. The next step overwrites its vectors: copy what is kept."""
+    """What one step did, for ``observe``. Its vectors are made for whom asks, and the next step may
+    overwrite them: copy what is kept."""
 
     batch: Batch
     out: Outputs
-    g: Any
-    """The gradient of the loss, before any part edited it."""
-    applied: Any
-    """The gradient handed to the optimizer."""
-    direction: Any
+    vectors: tuple[Any, Any, Any]
     scale: float
+    flat: Callable[[Any], Any]
+
+    @property
+    def g(self) -> Any:
+        """The gradient of the loss, before any part edited it."""
+        return self.flat(self.vectors[0])
+
+    @property
+    def applied(self) -> Any:
+        """The gradient handed to the optimizer."""
+        return self.flat(self.vectors[1])
 
     @property
     def d(self) -> Any:
-        """The change of theta, ``scale * direction``; multiplied out for whom asks."""
-        return self.direction * self.scale
+        """The change of theta."""
+        return self.flat(self.vectors[2]) * self.scale

@@ -181,12 +181,12 @@ class Learner:
         out, g = self.backend.gradient(batch, args, lambda out: self.loss(batch, out))
         applied = g
         for edit in self._hooks["gradient"]:
-            applied = edit(self, batch, applied)
+            applied = edit(self, batch, self.backend.flat(applied))
         direction, scale = self.backend.propose(applied, rate)
         for edit in self._hooks["step"]:
-            direction, scale = edit(self, direction * scale), 1.0
+            direction, scale = edit(self, self.backend.flat(direction) * scale), 1.0
         self.backend.move(direction, scale)
-        return Step(batch, out, g, applied, direction, scale)
+        return Step(batch, out, (g, applied, direction), scale, self.backend.flat)
 
     def loss(self, batch: Batch, out: Outputs) -> Any:
         """The weighted mean of the rows' losses, plus the parts' own terms; a scalar."""

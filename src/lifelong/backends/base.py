@@ -170,7 +170,11 @@ class Backend(ABC):
     def gradient(
         self, batch: Batch, args: dict[str, Any], loss: Callable[[Outputs], Tensor]
     ) -> tuple[Outputs, Tensor]:
-        """Outputs in training mode, and the gradient of ``loss(outputs)`` over theta."""
+        """Outputs in training mode, and the gradient of ``loss(outputs)`` over theta (see ``flat``)."""
+
+    def flat(self, vector: Any) -> Tensor:
+        """A gradient or a direction as one tensor; a backend may keep it in pieces until then."""
+        return vector
 
     @abstractmethod
     def moment(
@@ -330,6 +334,6 @@ def make(name: str, **options: Any) -> Backend:
 
         return TensorflowBackend(**options)
     except ModuleNotFoundError as missing:
-        if missing.name not in (name, "keras"):
+        if str(missing.name).partition(".")[0] not in (name, "keras"):
             raise
         raise LifelongError(f"{package} is not installed: pip install 'lifelong[{name}]'") from None

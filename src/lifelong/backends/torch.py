@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,17 @@ PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bf16": torch.
 Terms = Callable[[Outputs, Batch], list[tuple[Tensor, Tensor]]]
 
 
+class Pieces:
+    """A vector over theta as autograd leaves it, a tensor for each segment; joined for whom asks."""
+
+    def __init__(self, pieces: list[Tensor]) -> None:
+        self.pieces = pieces
+
+    @cached_property
+    def flat(self) -> Tensor:
+        return torch.cat([piece.reshape(-1) for piece in self.pieces])
+
+
 class TorchBackend(Backend):
     """On PyTorch. ``bf16`` keeps float32 parameters (autocast)."""
 
@@ -37,6 +49,7 @@ class TorchBackend(Backend):
         except (RuntimeError, AssertionError):
             raise LifelongError(f"device {device!r} is not available here: try cpu") from None
         self.optimizer = optimizer
+        self._plain = isinstance(optimizer, SGD) and not (optimizer.momentum or optimizer.weight_decay)
         self.dtype = PRECISIONS[precision]
         self.autocast = precision == "bf16"
         self.ops = TorchOps(self.device, self.dtype)
@@ -81,12 +94,15 @@ class TorchBackend(Backend):
     def _hold(self, theta: Tensor, moments: list[Tensor]) -> None:
         """The network's own parameters and statistics become views of theta."""
         self.theta, self.moments = theta.detach().contiguous(), moments
-        self._g, self._d = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
+        self._d = torch.zeros_like(self.theta)
+        self._views = [self._piece(self.theta, segment) for segment in self.segments.values()]
+        self._trained = []
         for name, segment in self.segments.items():
             held = self._piece(self.theta.data, segment)  # .data: autograd lets statistics be written
             if name not in self.statistics:
                 held = nn.Parameter(held, name not in self.frozen)
-                held.grad = self._piece(self._g, segment)
+            if name not in self.frozen:
+                self._trained.append(held)
             for place in self._places[name]:
                 path, _, kind = place.rpartition(".")
                 setattr(self.network.get_submodule(path), kind, held)
@@ -143,13 +159,13 @@ class TorchBackend(Backend):
 
     def gradient(
         self, batch: Batch, args: dict[str, Any], loss: Callable[[Outputs], Tensor]
-    ) -> tuple[Outputs, Tensor]:
+    ) -> tuple[Outputs, Pieces]:
         self._mode(training=True)
         with self._randomness(batch.seed) if self.random else contextlib.nullcontext():
             out = self._call(batch.x, args)
-        self._g.zero_()
-        loss(out).backward()  # adds to the parameters' .grad, which are views of _g
-        return out, self._g
+        found = iter(torch.autograd.grad(loss(out), self._trained, materialize_grads=True))
+        pieces = zip(self._views, self.segments, strict=True)
+        return out, Pieces([torch.zeros_like(v) if k in self.frozen else next(found) for v, k in pieces])
 
     def _mode(self, training: bool) -> None:
         if self.network.training != training:
@@ -164,10 +180,16 @@ class TorchBackend(Backend):
             yield
 
     # ---- the optimizer
-    def propose(self, g: Tensor, rate: float) -> tuple[Tensor, float]:
+    def flat(self, vector: Tensor | Pieces) -> Tensor:
+        return vector.flat if isinstance(vector, Pieces) else vector
+
+    def propose(self, g: Tensor | Pieces, rate: float) -> tuple[Tensor | Pieces, float]:
         if self.whole:
             self.ages += 1
-            return self._direction(g, self.theta, self.moments, self.ages, self._d), -rate
+            if self._plain:
+                return g, -rate
+            return self._direction(self.flat(g), self.theta, self.moments, self.ages, self._d), -rate
+        g = self.flat(g)
         for run in self.runs:
             at = slice(run.start, run.stop)
             self.ages[run.ages] += 1
@@ -210,8 +232,12 @@ class TorchBackend(Backend):
             out.add_(theta, alpha=decay)
         return out
 
-    def move(self, direction: Tensor, scale: float) -> None:
-        self.theta.add_(direction, alpha=scale)
+    def move(self, direction: Tensor | Pieces, scale: float) -> None:
+        if isinstance(direction, Pieces):
+            for view, piece in zip(self._views, direction.pieces, strict=True):
+                view.add_(piece, alpha=scale)
+        else:
+            self.theta.add_(direction, alpha=scale)
 
     def assign(self, theta: Tensor) -> None:
         self.theta.copy_(theta)

@@ -1,0 +1,181 @@
+"""The recipes as TensorFlow functions of named parameters, and a user's own Keras model as one.
+
+Names, shapes and layouts are those of the PyTorch modules, so that weights can be exchanged: a dense
+weight is ``[out, in]``, a convolution's ``[out, in, height, width]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..batch import Outputs
+from ..errors import LifelongError
+from ..models import CNN, MLP, VAE
+
+Tensor = Any
+Parameters = dict[str, Tensor]
+
+
+class Body:
+    """Inputs to features (or, for a generator, to its outputs), given the parameters.
+
+    ``sites`` collects (name, input, output) of every dense layer that is called, while it is a list.
+    """
+
+    random = False
+    """Whether a training step draws random numbers."""
+
+    def __init__(self) -> None:
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.updates: dict[str, Tensor] = {}
+        """What the last call made of the running statistics; their names from the start."""
+        self.sites: list[tuple[str, Tensor, Tensor]] | None = None
+
+    def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Any) -> Any:
+        """Features ``[rows, features]``, or :class:`Outputs`."""
+        raise NotImplementedError
+
+    # ---- layers
+    def declare(self, name: str, *shape: int) -> None:
+        """A layer's weight of this shape, and its bias."""
+        self.shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+
+    def declare_stack(self, name: str, widths: list[int], first: int = 0) -> list[str]:
+        """Dense layers between these widths with ReLUs between them, numbered as in PyTorch."""
+        names = [f"{name}.{first + 2 * i}" for i in range(len(widths) - 1)]
+        for layer, (a, b) in zip(names, pairwise(widths), strict=True):
+            self.declare(layer, b, a)
+        return names
+
+    def dense(self, p: Parameters, name: str, x: Tensor) -> Tensor:
+        """x W^T + b."""
+        z = tf.matmul(x, p[f"{name}.weight"], transpose_b=True) + p[f"{name}.bias"]
+        if self.sites is not None:
+            self.sites.append((name, x, z))
+        return z
+
+    def stack(self, p: Parameters, names: list[str], x: Tensor) -> Tensor:
+        """Dense layers, each followed by ReLU."""
+        for name in names:
+            x = tf.nn.relu(self.dense(p, name, x))
+        return x
+
+
+class Dense(Body):
+    """The MLP."""
+
+    def __init__(self, recipe: MLP, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.names = self.declare_stack("body", [_size(shape), *recipe.hidden], first=1)
+
+    def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Tensor) -> Tensor:
+        return self.stack(p, self.names, _flat(x))
+
+
+class Convolutional(Body):
+    """The CNN."""
+
+    def __init__(self, recipe: CNN, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        if len(shape) not in (2, 3) or min(shape[:2]) < 2 ** len(recipe.channels):
+            raise LifelongError(f"a cnn with {len(recipe.channels)} poolings cannot take inputs {shape}")
+        channels = [1 if len(shape) == 2 else shape[2], *recipe.channels]
+        self.convolutions = [f"body.{1 + 3 * i}" for i in range(len(recipe.channels))]
+        for name, (a, b) in zip(self.convolutions, pairwise(channels), strict=True):
+            self.declare(name, b, a, 3, 3)
+        side = [n // 2 ** len(recipe.channels) for n in shape[:2]]
+        size = side[0] * side[1] * channels[-1]
+        self.names = self.declare_stack("body", [size, recipe.features], 2 + 3 * len(recipe.channels))
+
+    def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Tensor) -> Tensor:
+        x = x[..., None] if x.shape.rank == 3 else x
+        for name in self.convolutions:
+            kernel = tf.transpose(p[f"{name}.weight"], [2, 3, 1, 0])
+            x = tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + p[f"{name}.bias"])
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        return self.stack(p, self.names, _flat(tf.transpose(x, [0, 3, 1, 2])))
+
+
+class Autoencoder(Body):
+    """The VAE: encodes and decodes ``x`` with ``noise``, or decodes ``code`` alone."""
+
+    def __init__(self, recipe: VAE, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        widths = [_size(shape), *recipe.hidden]
+        self.encoder = self.declare_stack("body.encoder", widths, first=1)
+        self.declare("body.mean", recipe.latent, widths[-1])
+        self.declare("body.log_variance", recipe.latent, widths[-1])
+        self.decoder = self.declare_stack("body.decoder", [recipe.latent, *reversed(recipe.hidden)])
+        self.declare("body.pixels", widths[0], recipe.hidden[0])
+
+    def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Any) -> Outputs:
+        if "code" in args:
+            return Outputs(scores=self._decode(p, args["code"]))
+        hidden = self.stack(p, self.encoder, _flat(x))
+        mean = self.dense(p, "body.mean", hidden)
+        log_variance = self.dense(p, "body.log_variance", hidden)
+        code = mean
+        if "noise" in args:
+            code = mean + tf.exp(0.5 * log_variance) * args["noise"]
+        return Outputs(scores=self._decode(p, code), mean=mean, log_variance=log_variance)
+
+    def _decode(self, p: Parameters, code: Tensor) -> Tensor:
+        return self.dense(p, "body.pixels", self.stack(p, self.decoder, code))
+
+
+class Keras(Body):
+    """A user's own ``keras.Model`` that ends in class scores, called without touching its variables."""
+
+    def __init__(self, model: Any, inputs: Tensor) -> None:
+        super().__init__()
+        model(inputs[:1])  # builds it, if that is still to be done
+        self.model = model
+        self.trained, self.others = model.trainable_variables, model.non_trainable_variables
+        held = [*self.trained, *(v for v in self.others if "float" in v.dtype)]
+        self.names = {id(v): f"body.{i}.{v.name}" for i, v in enumerate(held)}
+        self.shapes = {self.names[id(v)]: tuple(v.shape) for v in held}
+        self.values = {self.names[id(v)]: np.asarray(v) for v in held}
+        self.updates = {self.names[id(v)]: v for v in self.others if id(v) in self.names}
+        self.random = any("float" not in v.dtype for v in self.others)
+
+    def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Tensor) -> Any:
+        seeds = args.pop("seed", 0)
+        others = [
+            p[self.names[id(v)]] if id(v) in self.names else tf.cast([seeds, i], v.dtype)
+            for i, v in enumerate(self.others)
+        ]
+        trained = [p[self.names[id(v)]] for v in self.trained]
+        out, others = self.model.stateless_call(trained, others, x, training=training, **args)
+        pairs = zip(self.others, others, strict=True)
+        self.updates = {self.names[id(v)]: new for v, new in pairs if id(v) in self.names}
+        return Outputs(**out) if isinstance(out, dict) else Outputs(scores=out)
+
+
+BODIES: dict[type, Callable[[Any, tuple[int, ...]], Body]] = {
+    MLP: Dense,
+    CNN: Convolutional,
+    VAE: Autoencoder,
+}
+
+
+def build(recipe: Any, shape: tuple[int, ...]) -> Body:
+    """The function of ``recipe`` for inputs of ``shape`` (without the batch axis)."""
+    if type(recipe) not in BODIES:
+        raise LifelongError(
+            f"the tensorflow backend cannot build {recipe!r}: give a recipe "
+            "(ll.models.mlp(400, 400)) or a keras.Model that ends in class scores"
+        )
+    return BODIES[type(recipe)](recipe, shape)
+
+
+def _flat(x: Tensor) -> Tensor:
+    return tf.reshape(x, [-1, _size(x.shape[1:])])
+
+
+def _size(shape: Any) -> int:
+    return int(np.prod([int(n) for n in shape]))
