@@ -4,11 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test lint slow reproduce bench clean
+.PHONY: demo test lint slow parity reproduce bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[torch,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
 	touch $@
 
 demo: $(VENV)/installed          ## the main job, under two minutes
@@ -25,11 +25,15 @@ lint: $(VENV)/installed          ## format, lint, types
 slow: $(VENV)/installed          ## long soaks and the checks on reproduced figures
 	$(BIN)/python -m pytest -m slow --timeout 7200
 
+parity: $(VENV)/installed        ## PyTorch beside TensorFlow: docs/frameworks.md
+	$(BIN)/python benchmarks/parity.py
+
 reproduce: $(VENV)/installed     ## published figures; resumable; about five core hours
 	$(BIN)/python benchmarks/reproduce.py
 
 bench: $(VENV)/installed         ## the loop against hand-written ones; leave the machine alone
 	$(BIN)/python benchmarks/loop.py
+	$(BIN)/python benchmarks/loop_tensorflow.py
 
 clean:
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache

@@ -156,6 +156,21 @@ def test_under_task_an_update_has_a_head_of_its_own(lifelong, tmp_path):
     assert set(json.loads(out)["predictions"]) == {"february: bread", "february: milk"}
 
 
+def test_the_same_run_on_tensorflow(lifelong, tmp_path):
+    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    words = ("run", "digits", "--method", "er+ewc", "--precision", "float64", *QUICK)
+    Rs = []
+    for backend in ("torch", "tensorflow"):
+        code, out, _ = lifelong(*words, "--backend", backend, "--json", "--out", backend)
+        assert code == 0
+        (run,) = json.loads(out)["runs"]
+        assert backend in run["versions"]
+        Rs.append(run["R"])
+    assert Rs[0] == Rs[1]
+    code, out, _ = lifelong("predict", "tensorflow", "digits", "--json")
+    assert json.loads(out) == json.loads(lifelong("predict", "torch", "digits", "--json")[1])
+
+
 def test_a_schedule_is_set_in_words(lifelong):
     words = ["--set", "schedule.kind=cosine", "--set", "schedule.warmup=0.1", "--json"]
     code, out, _ = lifelong("run", "digits", *QUICK, *words)

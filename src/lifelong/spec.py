@@ -58,7 +58,7 @@ class Spec:
     device: str = option("cpu", "cpu, cuda, cuda:1")
     precision: str = option("float32", "float32, float64 or bf16")
     threads: int = option(1, "processor threads; part of a run's identity")
-    backend: str = option("torch", "torch")
+    backend: str = option("torch", "torch or tensorflow")
     output_space: str | None = option(None, "all, seen or task (default: by scenario)")
     evaluate_every: int | None = option(None, "also evaluate inside tasks, every so many steps")
     checkpoint_every: float = option(10.0, "seconds between checkpoints")

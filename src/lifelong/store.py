@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +64,15 @@ def _model_to_json(model: Any) -> dict[str, Any]:
     return {
         "kind": "own",
         "class": f"{type(model).__module__}.{type(model).__qualname__}",
-        "parameters": {name: list(p.shape) for name, p in model.named_parameters()},
+        "parameters": {name: list(p.shape) for name, p in _parameters(model)},
     }
+
+
+def _parameters(model: Any) -> Iterable[tuple[str, Any]]:
+    """Those of a PyTorch module, or of a Keras model, with their names."""
+    if hasattr(model, "named_parameters"):
+        return model.named_parameters()
+    return ((f"{i}.{v.name}", v) for i, v in enumerate(model.variables))
 
 
 def _model_from_json(description: dict[str, Any]) -> models.Recipe:

@@ -53,6 +53,8 @@ class TensorflowBackend(Backend):
         self.ops = TensorflowOps(self.device, self.dtype)
         self._compiled: dict[Any, Any] = {}
         self._copies: dict[State, tuple[Any, list[tf.Variable]]] = {}
+        self._numbers: dict[State, float] = {}
+        """Numbers that a hook read while it was traced, which the trace holds as they were."""
 
     # ---- network and layout
     def build(self, model: Any, head: bool, inputs: np.ndarray, rng: np.random.Generator) -> None:
@@ -159,6 +161,8 @@ class TensorflowBackend(Backend):
     def run(self, update: Callable[[Batch, Any], Step], batch: Batch, rate: float) -> Step:
         for run in self.runs:
             self.ages[run.ages] += 1
+        if any(state.value != number for state, number in self._numbers.items()):
+            self.forget()
         shapes = {name: (t.dtype, *t.shape) for name, t in batch.tensors.items()}
         blocks = [(id(part), len(samples)) for part, samples, _ in batch.blocks]
         key = (*blocks, *sorted(shapes.items()), batch.weight is None)
@@ -202,6 +206,8 @@ class TensorflowBackend(Backend):
             value = state.value
         first = value[0] if isinstance(value, tuple) else value
         if not tf.is_tensor(first):
+            if isinstance(value, (int, float)):
+                self._numbers[state] = value
             return value
         if state not in self._copies:
             with tf.init_scope():
@@ -210,7 +216,7 @@ class TensorflowBackend(Backend):
         return read if isinstance(value, tuple) else read[0]
 
     def forget(self) -> None:
-        self._compiled, self._copies = {}, {}
+        self._compiled, self._copies, self._numbers = {}, {}, {}
 
     # ---- the optimizer
     def propose(self, g: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
