@@ -56,6 +56,11 @@ def convolution(name: str) -> ll.Learner:
     return helpers.learner(name, ll.models.cnn(3, features=8))
 
 
+def residual(name: str) -> ll.Learner:
+    """With batch norm, whose statistics move with every step."""
+    return helpers.learner(name, ll.models.resnet18(2), steps=6)
+
+
 def tensorflow(name: str) -> ll.Learner:
     return helpers.learner(name, backend="tensorflow")
 
@@ -69,6 +74,7 @@ RUNS = {name: (adam, name, helpers.scenario_of(name, "class")) for name in METHO
     "er with momentum": (momentum, "er", "class"),
     "ewc with a schedule": (scheduled, "ewc", "task"),
     "er with dropout": (dropout, "er", "class"),
+    "er with batch norm": (residual, "er", "class"),
     "ewc with a convolution": (convolution, "ewc", "class"),
 }
 RUNS |= {

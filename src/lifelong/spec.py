@@ -47,7 +47,7 @@ class Spec:
     by: str | None = option(None, "column that tells the task")
     target: str = option("label", "column that holds the label")
     test: str | None = option(None, "file with the test set (otherwise 20 % is held out)")
-    model: str = option("mlp", "mlp, mlp:100,100 or cnn:32,64")
+    model: str = option("mlp", "mlp, mlp:100,100, cnn:32,64 or resnet18:20")
     memory: str | None = option(None, "stored samples (500, 100/class) or bytes (2MB)")
     optimizer: str = option("adam", "sgd, adam or adamw")
     lr: float | None = option(None, "learning rate (default: the optimizer's)")

@@ -78,7 +78,7 @@ def _parameters(model: Any) -> Iterable[tuple[str, Any]]:
 def _model_from_json(description: dict[str, Any]) -> models.Recipe:
     fields = dict(description)
     kind = fields.pop("kind")
-    recipes = {r.__name__.lower(): r for r in (models.MLP, models.CNN, models.VAE)}
+    recipes = {r.__name__.lower(): r for r in (models.MLP, models.CNN, models.ResNet18, models.VAE)}
     if kind not in recipes:
         raise LifelongError(
             f"this learner was made with your own {fields.get('class', kind)}: "

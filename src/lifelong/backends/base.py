@@ -111,14 +111,14 @@ def initial_values(
     """Initial weights, drawn by NumPy so that they are alike on every backend.
 
     Weights and biases are uniform in +-1/sqrt(fan_in) (LeCun et al., "Efficient backprop", 1998,
-    in PyTorch's form); one-dimensional weights (normalization) are 1 and their biases 0.
+    in PyTorch's form); of a normalization, weights and running variances are 1, the rest is 0.
     """
     values = {}
     for name, shape in shapes.items():
         layer, _, kind = name.rpartition(".")
         weight = shapes.get(f"{layer}.weight", shape)
         if len(weight) < 2:
-            values[name] = np.full(shape, float(kind == "weight"))
+            values[name] = np.full(shape, float(kind in ("weight", "running_var")))
         else:
             bound = 1 / np.sqrt(np.prod(weight[1:]))
             values[name] = rng.uniform(-bound, bound, shape)

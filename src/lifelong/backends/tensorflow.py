@@ -63,8 +63,8 @@ class TensorflowBackend(Backend):
             self._own(model, x) if isinstance(model, keras.Model) else build(model, inputs.shape[1:])
         )
         own = isinstance(self.body, Keras)
-        shapes = dict(self.body.shapes)
-        self.statistics = set(self.body.updates)
+        shapes = self.body.shapes | self.body.statistics
+        self.statistics = set(self.body.statistics)
         self.frozen = set(self.statistics)
         given = self.body.values if isinstance(self.body, Keras) else initial_values(shapes, rng)
         out = self.body({k: self._weights(v) for k, v in given.items()}, x, training=False)

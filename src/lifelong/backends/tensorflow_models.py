@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ..batch import Outputs
 from ..errors import LifelongError
-from ..models import CNN, MLP, VAE
+from ..models import CNN, MLP, VAE, ResNet18
 
 Tensor = Any
 Parameters = dict[str, Tensor]
@@ -32,8 +32,10 @@ class Body:
 
     def __init__(self) -> None:
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.statistics: dict[str, tuple[int, ...]] = {}
+        """Shapes of the running means and variances."""
         self.updates: dict[str, Tensor] = {}
-        """What the last call made of the running statistics; their names from the start."""
+        """What the last call made of them."""
         self.sites: list[tuple[str, Tensor, Tensor]] | None = None
 
     def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Any) -> Any:
@@ -51,6 +53,30 @@ class Body:
         for layer, (a, b) in zip(names, pairwise(widths), strict=True):
             self.declare(layer, b, a)
         return names
+
+    def declare_convolution(self, name: str, number: str, out: int, channels: int, side: int) -> None:
+        """A convolution without bias (``convN``) and the batch norm behind it (``normN``)."""
+        norm = f"{name}norm{number}"
+        self.shapes[f"{name}conv{number}.weight"] = (out, channels, side, side)
+        self.shapes |= {f"{norm}.weight": (out,), f"{norm}.bias": (out,)}
+        self.statistics |= {f"{norm}.running_mean": (out,), f"{norm}.running_var": (out,)}
+
+    def convolution(
+        self, p: Parameters, name: str, number: str, x: Tensor, training: bool, stride: int = 1
+    ) -> Tensor:
+        """The convolution, and its batch norm: (z - mean) / sqrt(variance + 1e-5) gain + bias."""
+        weight, norm = p[f"{name}conv{number}.weight"], f"{name}norm{number}"
+        side = weight.shape[2] // 2
+        pads = [[0, 0], [side, side], [side, side], [0, 0]]
+        z = tf.nn.conv2d(x, tf.transpose(weight, [2, 3, 1, 0]), stride, pads)
+        mean, variance = p[f"{norm}.running_mean"], p[f"{norm}.running_var"]
+        if training:
+            count = int(np.prod(z.shape[:3]))
+            mean, variance = tf.nn.moments(z, [0, 1, 2])
+            for kind, now in (("mean", mean), ("var", variance * (count / (count - 1)))):
+                before = p[f"{norm}.running_{kind}"]
+                self.updates[f"{norm}.running_{kind}"] = 0.9 * before + 0.1 * now
+        return (z - mean) * tf.math.rsqrt(variance + 1e-5) * p[f"{norm}.weight"] + p[f"{norm}.bias"]
 
     def dense(self, p: Parameters, name: str, x: Tensor) -> Tensor:
         """x W^T + b."""
@@ -101,6 +127,34 @@ class Convolutional(Body):
         return self.stack(p, self.names, _flat(tf.transpose(x, [0, 3, 1, 2])))
 
 
+class Residual(Body):
+    """The ResNet-18."""
+
+    def __init__(self, recipe: ResNet18, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        if len(shape) not in (2, 3):
+            raise LifelongError(f"a resnet18 takes images, not inputs {shape}")
+        w = recipe.width
+        self.declare_convolution("body.", "", w, 1 if len(shape) == 2 else shape[2], 3)
+        widths = [w, w, w, 2 * w, 2 * w, 4 * w, 4 * w, 8 * w, 8 * w]
+        self.blocks = {f"body.blocks.{i}.": pair for i, pair in enumerate(pairwise(widths))}
+        for name, (a, b) in self.blocks.items():
+            self.declare_convolution(name, "1", b, a, 3)
+            self.declare_convolution(name, "2", b, b, 3)
+            if a != b:
+                self.declare_convolution(name, "3", b, a, 1)
+
+    def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Any) -> Tensor:
+        x = x[..., None] if x.shape.rank == 3 else x
+        x = tf.nn.relu(self.convolution(p, "body.", "", x, training))
+        for name, (a, b) in self.blocks.items():
+            stride = 1 if a == b else 2
+            h = tf.nn.relu(self.convolution(p, name, "1", x, training, stride))
+            h = self.convolution(p, name, "2", h, training)
+            x = tf.nn.relu(h + (x if a == b else self.convolution(p, name, "3", x, training, stride)))
+        return tf.reduce_mean(x, [1, 2])
+
+
 class Autoencoder(Body):
     """The VAE: encodes and decodes ``x`` with ``noise``, or decodes ``code`` alone."""
 
@@ -138,9 +192,9 @@ class Keras(Body):
         self.trained, self.others = model.trainable_variables, model.non_trainable_variables
         held = [*self.trained, *(v for v in self.others if "float" in v.dtype)]
         self.names = {id(v): f"body.{i}.{v.name}" for i, v in enumerate(held)}
-        self.shapes = {self.names[id(v)]: tuple(v.shape) for v in held}
+        self.shapes = {self.names[id(v)]: tuple(v.shape) for v in self.trained}
+        self.statistics = {self.names[id(v)]: tuple(v.shape) for v in held[len(self.trained) :]}
         self.values = {self.names[id(v)]: np.asarray(v) for v in held}
-        self.updates = {self.names[id(v)]: v for v in self.others if id(v) in self.names}
         self.random = any("float" not in v.dtype for v in self.others)
 
     def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Tensor) -> Any:
@@ -159,6 +213,7 @@ class Keras(Body):
 BODIES: dict[type, Callable[[Any, tuple[int, ...]], Body]] = {
     MLP: Dense,
     CNN: Convolutional,
+    ResNet18: Residual,
     VAE: Autoencoder,
 }
 

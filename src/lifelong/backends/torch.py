@@ -320,7 +320,8 @@ class TorchBackend(Backend):
 
     def _set_counters(self, arrays: dict[str, np.ndarray]) -> None:
         for name, buffer in self._integers():
-            buffer.copy_(self.ops.tensor(arrays[f"buffer.{name}"]))
+            if f"buffer.{name}" in arrays:  # not in a file that another backend wrote
+                buffer.copy_(self.ops.tensor(arrays[f"buffer.{name}"]))
 
     def _integers(self) -> Iterator[tuple[str, Tensor]]:
         return ((k, b) for k, b in self.network.named_buffers() if not b.is_floating_point())

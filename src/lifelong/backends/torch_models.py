@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..batch import Outputs
 from ..errors import LifelongError
-from ..models import CNN, MLP, VAE
+from ..models import CNN, MLP, VAE, ResNet18
 
 
 @singledispatch
@@ -53,6 +53,45 @@ class ChannelsFirst(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the shape changes."""
+
+    def __init__(self, a: int, b: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b)
+        self.conv2, self.norm2 = nn.Conv2d(b, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b)
+        self.same = stride == 1 and a == b
+        if not self.same:
+            self.conv3, self.norm3 = nn.Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm1(self.conv1(x)).relu()
+        h = self.norm2(self.conv2(h))
+        return (h + (x if self.same else self.norm3(self.conv3(x)))).relu()
+
+
+class Residual(nn.Module):
+    """The ResNet-18."""
+
+    def __init__(self, recipe: ResNet18, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        if len(shape) not in (2, 3):
+            raise LifelongError(f"a resnet18 takes images, not inputs {shape}")
+        self.first, w = ChannelsFirst(), recipe.width
+        self.conv = nn.Conv2d(1 if len(shape) == 2 else shape[2], w, 3, 1, 1, bias=False)
+        self.norm = nn.BatchNorm2d(w)
+        widths = [w, w, w, 2 * w, 2 * w, 4 * w, 4 * w, 8 * w, 8 * w]
+        self.blocks = nn.Sequential(*(Block(a, b, 1 if a == b else 2) for a, b in pairwise(widths)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(self.norm(self.conv(self.first(x))).relu()).mean((2, 3))
+
+
+@build.register
+def _(recipe: ResNet18, shape: tuple[int, ...]) -> nn.Module:
+    return Residual(recipe, shape)
 
 
 class Autoencoder(nn.Module):

@@ -36,6 +36,18 @@ class CNN(Recipe):
 
 
 @dataclass(frozen=True)
+class ResNet18(Recipe):
+    """Eight residual blocks of two 3x3 convolutions with batch norm, then the mean over the image.
+
+    Images ``[n, height, width]`` or ``[n, height, width, channels]`` -> ``[n, 8 width]``. He et al.,
+    "Deep residual learning" (2016), with a 3x3 stem and, at ``width=20``, reduced as in Lopez-Paz &
+    Ranzato, "Gradient episodic memory" (2017); 64 is the full width.
+    """
+
+    width: int = 20
+
+
+@dataclass(frozen=True)
 class VAE(Recipe):
     """A symmetric variational autoencoder over flattened inputs in [0, 1].
 
@@ -56,6 +68,11 @@ def cnn(*channels: int, features: int = 128) -> CNN:
     return CNN(channels or CNN.channels, features)
 
 
+def resnet18(width: int = 20) -> ResNet18:
+    """``resnet18(20)``: a residual network, reduced; ``resnet18(64)``: in full."""
+    return ResNet18(width)
+
+
 def vae(*hidden: int, latent: int = 100) -> VAE:
     """``vae(400, 400, latent=100)``: a variational autoencoder."""
     return VAE(hidden or VAE.hidden, latent)
@@ -72,11 +89,11 @@ def parse(text: str, options: dict[str, Any] | None = None) -> Recipe:
         raise unknown("model", name, RECIPES)
     try:
         recipe = RECIPES[name](*(int(w) for w in widths.split(",") if w))
-    except ValueError:
+    except (ValueError, TypeError):
         raise LifelongError(f"model {text!r}: write widths as in {name}:100,100") from None
     accept(options or {}, [f.name for f in fields(recipe)], name)
     of_types(options or {}, type(recipe), name)
     return replace(recipe, **(options or {}))
 
 
-RECIPES: dict[str, Callable[..., Any]] = {"mlp": mlp, "cnn": cnn}
+RECIPES: dict[str, Callable[..., Any]] = {"mlp": mlp, "cnn": cnn, "resnet18": resnet18}
