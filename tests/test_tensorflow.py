@@ -157,6 +157,51 @@ class Ramp(ll.Part):
         self.mean = 0.9 * self.mean + 0.1 * learner.theta - step.d
 
 
+@dataclass(eq=False)
+class Clip(ll.Part):
+    """Shortens the gradient to a length that NumPy computes; weighs its own loss by a stored vector."""
+
+    name = "clip"
+    family = "regularization"
+    paper = "none"
+    host = True
+
+    def start(self, learner):
+        self.sum = self.vector(0.0)
+
+    def loss(self, learner, batch, out):
+        return 0.01 * learner.ops.mean(out.scores**2)
+
+    def gradient(self, learner, batch, g):
+        length = float(np.linalg.norm(learner.ops.numpy(g)))
+        return g * min(1.0, 0.5 / length) + 0.01 * self.sum
+
+    def observe(self, learner, step):
+        self.sum = 0.5 * self.sum + step.g
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("other", ["naive", "er", "ewc", "icarl", "dgr"])
+def test_a_part_that_needs_numbers_runs_between_compiled_pieces(other):
+    thetas = []
+    for backend in helpers.BACKENDS:
+        method = Clip() + helpers.parts(other).parts[0]
+        made = helpers.learner(method, backend=backend, precision="float64")
+        for task in helpers.stream("class"):
+            made.learn(task)
+        thetas.append(helpers.theta(made))
+    assert np.abs(thetas[0] - thetas[1]).max() < 1e-10
+
+
+@needs_tensorflow
+def test_a_part_that_asks_for_numbers_without_saying_so_is_told():
+    part = Clip()
+    part.host = False
+    made = helpers.learner(part, backend="tensorflow")
+    with pytest.raises(LifelongError, match="host = True"):
+        made.learn(helpers.stream("class")[0])
+
+
 @needs_tensorflow
 def test_state_that_changes_at_every_step_never_goes_stale_in_a_compiled_one():
     thetas = []

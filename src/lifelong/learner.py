@@ -171,14 +171,15 @@ class Learner:
             batch.seed = int(self.rng.integers(2**63))
         self.backend.batch(batch)
         self.met_rows = len(batch.samples)
-        step = self.backend.run(self.update, batch, self.rate)
+        host = any(part.host for part in self.method)
+        step = self.backend.run(self.update, batch, self.rate, whole=not host)
         for observe in self._hooks["observe"]:
             observe(self, step)
 
     def update(self, batch: Batch, rate: Any) -> Step:
         """batch -> loss -> gradient -> update: what a backend may compile."""
         args = self.model_args(batch)
-        out, g = self.backend.gradient(batch, args, lambda out: self.loss(batch, out))
+        out, g = self.backend.gradient(batch, args, self.loss)
         applied = g
         for edit in self._hooks["gradient"]:
             applied = edit(self, batch, self.backend.flat(applied))

@@ -48,6 +48,9 @@ class Part:
     "parameters" is declared by a part that decides which weights move. At most one owner each."""
     order: ClassVar[str] = "regularize"
     """When ``gradient`` and ``step`` run: regularize < project < mask."""
+    host: ClassVar[bool] = False
+    """Whether ``gradient`` or ``step`` needs numbers (a dual program's, say): a backend that compiles
+    then runs them between two compiled pieces."""
     revisits: ClassVar[bool] = False
     """Whether its rows may come from earlier tasks, so that their heads must stay trainable."""
     fails: ClassVar[dict[str, str]] = {}

@@ -168,9 +168,9 @@ class Backend(ABC):
 
     @abstractmethod
     def gradient(
-        self, batch: Batch, args: dict[str, Any], loss: Callable[[Outputs], Tensor]
+        self, batch: Batch, args: dict[str, Any], loss: Callable[[Batch, Outputs], Tensor]
     ) -> tuple[Outputs, Tensor]:
-        """Outputs in training mode, and the gradient of ``loss(outputs)`` over theta (see ``flat``)."""
+        """Outputs in training mode, and the gradient of ``loss`` over theta (see ``flat``)."""
 
     def flat(self, vector: Any) -> Tensor:
         """A gradient or a direction as one tensor; a backend may keep it in pieces until then."""
@@ -187,8 +187,11 @@ class Backend(ABC):
         """Sum over samples and over ``f``'s terms (w, v), each [rows], of w |dv/dtheta|^power."""
 
     # ---- a step
-    def run(self, update: Callable[[Batch, Any], Step], batch: Batch, rate: float) -> Step:
-        """``update(batch, rate)``, compiled where the framework compiles (writes)."""
+    def run(self, update: Callable[[Batch, Any], Step], batch: Batch, rate: float, whole: bool) -> Step:
+        """``update(batch, rate)``, compiled where the framework compiles (writes).
+
+        As a ``whole``, or only the gradient and what follows, because a part needs numbers between.
+        """
         return update(batch, rate)
 
     def read(self, state: State) -> Any:

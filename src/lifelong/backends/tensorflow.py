@@ -51,6 +51,8 @@ class TensorflowBackend(Backend):
         self.optimizer = optimizer
         self.dtype = PRECISIONS[precision]
         self.ops = TensorflowOps(self.device, self.dtype)
+        self._ages: Tensor = None
+        """How often everything was updated, in the step that is being made."""
         self._compiled: dict[Any, Any] = {}
         self._copies: dict[State, tuple[Any, list[tf.Variable]]] = {}
         self._numbers: dict[State, float] = {}
@@ -143,7 +145,20 @@ class TensorflowBackend(Backend):
         return self._call(batch.x, args, self.theta if at is None else at, training=False)
 
     def gradient(
-        self, batch: Batch, args: dict[str, Any], loss: Callable[[Outputs], Tensor]
+        self, batch: Batch, args: dict[str, Any], loss: Callable[[Batch, Outputs], Tensor]
+    ) -> tuple[Outputs, Tensor]:
+        if tf.inside_function():
+            return self._gradient(batch, args, loss)
+
+        def piece(batch: Batch, rate: Tensor, args: dict[str, Any]) -> tuple[Any, ...]:
+            out, g = self._gradient(batch, args, loss)
+            return vars(out), g
+
+        out, g = self._compiled_for(batch, piece, args)(self._entering(batch, 0.0), args)
+        return Outputs(**out), g
+
+    def _gradient(
+        self, batch: Batch, args: dict[str, Any], loss: Callable[[Batch, Outputs], Tensor]
     ) -> tuple[Outputs, Tensor]:
         if self.random:
             args = args | {"seed": batch.seed}
@@ -151,33 +166,31 @@ class TensorflowBackend(Backend):
             theta = self.theta
             tape.watch(theta)
             out = self._call(batch.x, args, theta, training=True)
-            total = loss(out)
+            total = loss(batch, out)
         for name, value in self.body.updates.items():
             segment = self.segments[name]
             self._theta[segment.start : segment.stop].assign(tf.reshape(value, [-1]))
         return out, tape.gradient(total, theta)
 
     # ---- a step
-    def run(self, update: Callable[[Batch, Any], Step], batch: Batch, rate: float) -> Step:
+    def run(self, update: Callable[[Batch, Any], Step], batch: Batch, rate: float, whole: bool) -> Step:
         for run in self.runs:
             self.ages[run.ages] += 1
         if any(state.value != number for state, number in self._numbers.items()):
             self.forget()
-        shapes = {name: (t.dtype, *t.shape) for name, t in batch.tensors.items()}
-        blocks = [(id(part), len(samples)) for part, samples, _ in batch.blocks]
-        key = (*blocks, *sorted(shapes.items()), batch.weight is None)
-        if key not in self._compiled:
-            self._compiled[key] = self._compile(update, batch, rate)
-        for state, (source, copies) in self._copies.items():
-            if state.value is not source:
-                self._copies[state] = state.value, copies
-                for variable, value in zip(copies, _tuple(state.value), strict=True):
-                    variable.assign(value)
-        out, vectors, scale = self._compiled[key](self._entering(batch, rate))
+        if not whole:
+            self._ages = tf.constant(self.ages, tf.float64)
+            return update(batch, tf.constant(rate, self.dtype))
+
+        def piece(batch: Batch, rate: Tensor, args: dict[str, Any]) -> tuple[Any, ...]:
+            step = update(batch, rate)
+            return vars(step.out), step.vectors, step.scale
+
+        out, vectors, scale = self._compiled_for(batch, piece, {})(self._entering(batch, rate), {})
         return Step(batch, Outputs(**out), tuple(vectors), scale, self.flat)
 
     def _entering(self, batch: Batch, rate: float) -> dict[str, Tensor]:
-        """What a compiled step takes: the batch's tensors, and its numbers under names in capitals."""
+        """What a compiled piece takes: the batch's tensors, and its numbers under names in capitals."""
         numbers = {
             "RATE": tf.constant(rate, self.dtype),
             "AGES": tf.constant(self.ages, tf.float64),
@@ -187,17 +200,31 @@ class TensorflowBackend(Backend):
             numbers["WEIGHT"] = batch.weight
         return batch.tensors | numbers
 
-    def _compile(self, update: Callable[[Batch, Any], Step], like: Batch, rate: float) -> Any:
-        def compiled(entering: dict[str, Tensor]) -> tuple[Any, ...]:
-            batch = copy.copy(like)
-            batch.tensors = {name: t for name, t in entering.items() if name not in NUMBERS}
-            batch.weight, batch.seed = entering.get("WEIGHT"), entering["SEED"]
-            self._traced_ages = entering["AGES"]
-            step = update(batch, entering["RATE"])
-            return vars(step.out), step.vectors, step.scale
+    def _compiled_for(self, like: Batch, piece: Callable[..., Any], args: dict[str, Any]) -> Any:
+        """``piece(batch, rate, args)``, compiled for batches of this shape, its state up to date."""
+        shapes = {name: (t.dtype, *t.shape) for name, t in like.tensors.items()}
+        blocks = [(id(part), len(samples)) for part, samples, _ in like.blocks]
+        key = (*blocks, *sorted(shapes.items()), like.weight is None)
+        if key not in self._compiled:
 
-        whole = tf.function(compiled, autograph=False)
-        return whole.get_concrete_function(self._entering(like, rate))
+            def compiled(entering: dict[str, Tensor], args: dict[str, Any]) -> tuple[Any, ...]:
+                batch = copy.copy(like)
+                batch.tensors = {name: t for name, t in entering.items() if name not in NUMBERS}
+                batch.weight, batch.seed = entering.get("WEIGHT"), entering["SEED"]
+                outside, self._ages = self._ages, entering["AGES"]
+                try:
+                    return piece(batch, entering["RATE"], args)
+                finally:
+                    self._ages = outside
+
+            whole = tf.function(compiled, autograph=False)
+            self._compiled[key] = whole.get_concrete_function(self._entering(like, 0.0), args)
+        for state, (source, copies) in self._copies.items():
+            if state.value is not source:
+                self._copies[state] = state.value, copies
+                for variable, value in zip(copies, _tuple(state.value), strict=True):
+                    variable.assign(value)
+        return self._compiled[key]
 
     def read(self, state: State) -> Any:
         if not tf.inside_function():
@@ -247,7 +274,7 @@ class TensorflowBackend(Backend):
         m = self._set(0, at, m + (1 - b1) * (g - m))
         v = self._set(1, at, b2 * v + (1 - b2) * (g * g))
         ages = self.ages[age_slots]
-        now = self._traced_ages[age_slots]
+        now = self._ages[age_slots]
         if (ages == ages[0]).all():
             first = tf.cast(1 - b1 ** now[0], self.dtype)
             second = tf.cast(tf.sqrt(1 - b2 ** now[0]), self.dtype)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ..errors import LifelongError
+
 Tensor = Any
 
 
@@ -28,6 +30,8 @@ class TensorflowOps:
 
     def numpy(self, tensor: Tensor) -> np.ndarray:
         """A tensor as an array."""
+        if tf.is_symbolic_tensor(tensor):
+            raise LifelongError("a hook asks for numbers in a compiled step: give its part host = True")
         return np.asarray(tensor)
 
     def full(self, shape: tuple[int, ...], fill: float, dtype: str | None = None) -> Tensor:

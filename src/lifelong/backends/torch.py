@@ -158,12 +158,12 @@ class TorchBackend(Backend):
             return self._call(batch.x, args, at)
 
     def gradient(
-        self, batch: Batch, args: dict[str, Any], loss: Callable[[Outputs], Tensor]
+        self, batch: Batch, args: dict[str, Any], loss: Callable[[Batch, Outputs], Tensor]
     ) -> tuple[Outputs, Pieces]:
         self._mode(training=True)
         with self._randomness(batch.seed) if self.random else contextlib.nullcontext():
             out = self._call(batch.x, args)
-        found = iter(torch.autograd.grad(loss(out), self._trained, materialize_grads=True))
+        found = iter(torch.autograd.grad(loss(batch, out), self._trained, materialize_grads=True))
         pieces = zip(self._views, self.segments, strict=True)
         return out, Pieces([torch.zeros_like(v) if k in self.frozen else next(found) for v, k in pieces])
 
