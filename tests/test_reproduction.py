@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -35,7 +36,7 @@ def test_every_result_file_follows_the_schema_and_its_metrics_follow_from_R():
         jsonschema.validate(content, schema)
         for run in content["runs"]:
             assert run["metrics"]["average_accuracy"] == pytest.approx(np.mean(run["R"][-1]))
-            assert "--seed" in run["command"]
+            assert re.search(rf"--(seed|one-layer) {run['seed']}\b", run["command"])
 
 
 @pytest.mark.slow
