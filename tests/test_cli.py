@@ -268,7 +268,7 @@ def wait_for(condition, seconds=60):
         time.sleep(0.01)
 
 
-LONG = ("run", "digits", "--steps", 1500, "--model", "mlp:32", "--checkpoint-every", 0.05, "--out", "r")
+LONG = ("run", "digits", "--steps", 3000, "--model", "mlp:32", "--checkpoint-every", 0.05, "--out", "r")
 
 
 def test_ctrl_c_says_how_to_continue_and_the_same_command_does(tmp_path):
@@ -283,6 +283,28 @@ def test_ctrl_c_says_how_to_continue_and_the_same_command_does(tmp_path):
     out, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
     assert "average accuracy" in out
+
+
+def test_an_interrupt_that_python_drops_comes_again():
+    code = """
+import signal, time
+from lifelong import cli
+
+class Deaf:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, cli._interrupt)
+started = time.monotonic()
+try:
+    Deaf()
+    print("dropped")
+    time.sleep(60)
+except KeyboardInterrupt:
+    print(f"after {time.monotonic() - started:.0f} s")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+    assert done.stdout.splitlines() == ["dropped", "after 1 s"]
 
 
 def test_a_second_process_on_the_same_run_is_refused(tmp_path):

@@ -8,8 +8,11 @@ import functools
 import inspect
 import io
 import json
+import os
 import shlex
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +47,7 @@ Model = Annotated[Path, typer.Argument(help="a model file, or the folder of a ru
 def main() -> None:
     """Run a command; every error that is the input's fault is one line and exit code 2."""
     warnings.simplefilter("ignore", KnownFailure)  # said as a note
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
@@ -58,6 +62,14 @@ def main() -> None:
     if code == 130:
         errors.print("interrupted: run the same command to continue", markup=False)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """Interrupt, and again in a second: Python drops an interrupt that comes within a destructor."""
+    again = threading.Timer(1.0, os.kill, [os.getpid(), number])
+    again.daemon = True
+    again.start()
+    raise KeyboardInterrupt
 
 
 def takes_spec(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
