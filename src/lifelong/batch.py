@@ -29,7 +29,9 @@ class Batch:
         """Those of them that are met for the first time, so that a memory is offered each once."""
         self.blocks: list[tuple[Part | None, Samples, float]] = [(None, samples, 1.0)]
         self.extra: dict[str, np.ndarray] = {}
-        """Columns over all rows that an objective or a part drew for this step (noise)."""
+        """What an objective or a part drew or counted for this step: noise for all rows, a number."""
+        self.asides: dict[Part, Batch] = {}
+        """Rows that parts drew for gradients of their own, beside this batch."""
         self.tensors: dict[str, Any] = {}
         self.seed = 0
         """For layers that draw random numbers."""
@@ -51,6 +53,14 @@ class Batch:
         if len(samples):
             share = len(samples) / len(self.samples) if weight is None else weight
             self.blocks.append((by, samples, share))
+
+    def set_aside(self, samples: Samples, by: Part) -> None:
+        """Keep rows of ``by`` beside the batch: not for its loss, but for ``learner.grad``."""
+        self.asides[by] = Batch(samples)
+
+    def aside(self, by: Part) -> Batch | None:
+        """The rows that ``by`` set aside, if any."""
+        return self.asides.get(by)
 
     def rows(self, by: Part | None) -> slice:
         """The rows of ``by`` (of the stream itself: None); empty if it added none."""

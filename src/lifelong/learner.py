@@ -178,8 +178,7 @@ class Learner:
 
     def update(self, batch: Batch, rate: Any) -> Step:
         """batch -> loss -> gradient -> update: what a backend may compile."""
-        args = self.model_args(batch)
-        out, g = self.backend.gradient(batch, args, self.loss)
+        out, g = self.backend.gradient(batch, self.model_args, self.loss)
         applied = g
         for edit in self._hooks["gradient"]:
             applied = edit(self, batch, self.backend.flat(applied))
@@ -191,13 +190,17 @@ class Learner:
 
     def loss(self, batch: Batch, out: Outputs) -> Any:
         """The weighted mean of the rows' losses, plus the parts' own terms; a scalar."""
-        criterion = self.method.owner("criterion")
-        losses = (criterion.criterion if criterion else self.objective.losses)(self, batch, out)
-        ops, weight = self.ops, batch.weight
-        total = ops.mean(losses) if weight is None else ops.sum(losses * weight)
+        total = self.mean_loss(batch, out)
         for term in self._hooks["loss"]:
             total = total + term(self, batch, out)
         return total
+
+    def mean_loss(self, batch: Batch, out: Outputs) -> Any:
+        """The weighted mean of the rows' losses; a scalar."""
+        criterion = self.method.owner("criterion")
+        losses = (criterion.criterion if criterion else self.objective.losses)(self, batch, out)
+        ops, weight = self.ops, batch.weight
+        return ops.mean(losses) if weight is None else ops.sum(losses * weight)
 
     # ---- what the loop needs
     def _enter(self, task: Task) -> Task:
@@ -271,10 +274,15 @@ class Learner:
         """Make the network for inputs ``[1, ...]`` like these; the parts declare their state."""
         self.inputs = inputs
         generator = np.random.default_rng([self.seed, 1])
-        self.backend.build(self.model, self.objective.head, inputs, generator)
+        self.backend.build(self._recipe(1), self.objective.head, inputs, generator)
         for part in self.method:
             part.bind(self)
         self.initial_parameters = self.parameters
+
+    def _recipe(self, tasks: int) -> Any:
+        """The network for so many tasks."""
+        owner = self.method.owner("model")
+        return owner.recipe(self, self.model, tasks) if owner else self.model
 
     def _admit_classes(self, task: Task) -> None:
         """Give the classes that arrive their columns, and the head its rows."""
@@ -288,7 +296,7 @@ class Learner:
         self.old = list(self.seen)
         self.seen += [c for c in columns if c not in self.seen]
         if "task" in task.train:
-            self.heads[task.id] = columns
+            self.admit_task(task.id, columns)
 
     def grow(self, names: Sequence[str]) -> None:
         """Add classes: theta, the optimizer's state and all declared state grow together."""
@@ -299,12 +307,36 @@ class Learner:
         if not names or fixed is not None:
             return
         generator = np.random.default_rng([self.seed, 2, len(self.classes)])
-        remap = self.backend.grow(len(self.classes), generator)
+        self._carry(self.backend.grow(generator, **{"class": len(self.classes)}))
+        if len(self.classes) == len(names):
+            self.initial_parameters = self.parameters
+
+    def admit_task(self, task: int, columns: list[int]) -> None:
+        """A task whose id is told: its head, and what parts have for each task."""
+        known = len(self.heads)
+        self.heads[task] = columns
+        if len(self.heads) > known:
+            generator = np.random.default_rng([self.seed, 5, known])
+            self._carry(self.backend.grow(generator, task=known + 1))
+            self.remodel()
+
+    def remodel(self) -> None:
+        """Let the method's own network, where it has one, be that for the tasks met so far."""
+        tasks = len(self.heads)
+        if tasks > 1 and self._recipe(tasks) != self._recipe(1):
+            generator = np.random.default_rng([self.seed, 6, tasks])
+            self._carry(self.backend.remodel(self._recipe(tasks), self.inputs, generator))
+
+    def declare(self, name: str, weight: backends.Weight) -> None:
+        """Give a part a trainable array in theta."""
+        generator = np.random.default_rng([self.seed, 7, *name.encode()])
+        self._carry(self.backend.declare(name, weight, generator))
+
+    def _carry(self, remap: backends.Remap) -> None:
+        """Theta has a new layout: all declared state follows."""
         for part in self.method:
             for declared in part.states.values():
                 declared.grow(remap)
-        if len(self.classes) == len(names):
-            self.initial_parameters = self.parameters
 
     def encode(self, samples: Samples, names: Sequence[str]) -> Samples:
         """The samples with ``y`` as columns of this learner; -1 for a class that it does not know."""
@@ -429,6 +461,20 @@ class Learner:
         )
         return ops.place(features @ ops.transpose(weight) + bias, list(columns), self.width)
 
+    def own_head(self, batch: Batch, at: Any = None) -> Any:
+        """Scores ``[rows, classes]`` of rows of one task by its own head alone; others -1e9."""
+        out = self.outputs(batch, at)
+        if "head.weight" not in self.layout:  # a model of the user's own
+            return out.scores
+        columns = self.heads[int(batch.task[0])]
+        return self.head_scores(out.features, columns, self.theta if at is None else at)
+
+    def task_index(self, batch: Batch) -> Any:
+        """For every row, the place of its task in the order in which tasks were learned, ``[rows]``."""
+        table = np.full(max(self.heads) + 1, -1)
+        table[list(self.heads)] = np.arange(len(self.heads))
+        return self.ops.take(self.ops.tensor(table), batch.task)
+
     def _parameter(self, name: str, at: Any) -> Any:
         segment = self.layout[name]
         return self.ops.reshape(at[segment.start : segment.stop], segment.shape)
@@ -504,13 +550,21 @@ class Learner:
     def outputs(self, samples: Samples | Batch, at: Any = None, **args: Any) -> Outputs:
         """The network's outputs in evaluation mode, without gradient, with parameters ``at``."""
         if isinstance(samples, Batch):
-            return self.backend.forward(samples, self.model_args(samples) | args, at)
+            return self.backend.forward(samples, lambda batch: self.model_args(batch) | args, at)
         parts = [self.outputs(batch, at, **args) for batch in self.batches(samples)]
         return Outputs(**{k: self.ops.concat([vars(p)[k] for p in parts]) for k in vars(parts[0])})
 
     def features(self, samples: Samples, at: Any = None) -> Any:
         """The features below the head, ``[rows, features]``."""
         return self.outputs(samples, at).features
+
+    def grad(self, batch: Batch) -> Any:
+        """The gradient over theta of the mean loss of rows set aside, in evaluation mode.
+
+        The method's own terms of the loss are not in it, and no statistics move.
+        """
+        found = self.backend.gradient(batch, self.model_args, self.mean_loss, training=False)
+        return self.backend.flat(found[1])
 
     def moment(self, samples: Samples, f: Callable[..., Any], power: int) -> Any:
         """Per-sample moments, a float64 vector over theta: mean over samples of sum w |dv/dtheta|^power.

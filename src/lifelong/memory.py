@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,27 @@ class Memory:
                 raise LifelongError(f"{len(samples)} samples for a memory of {capacity}")
         self.samples = samples
         self.keys = np.zeros(len(self))
+
+    def widen(self, columns: Iterable[str], width: int) -> None:
+        """Give these columns ``[n, classes]`` entries for so many classes, NaN where none was stored."""
+        for name in columns:
+            if self.samples is None:
+                return
+            held = self.samples.columns[name]
+            new = np.full((len(held), width), np.nan, held.dtype)
+            new[:, : held.shape[1]] = held
+            self.samples = self.samples.replace(**{name: new})
+
+    def remove(self, ids: Iterable[int]) -> int:
+        """Forget the samples with these ids (a request to delete, an audit); how many were held.
+
+        What the network learned from them stays: train anew, or further, to undo that.
+        """
+        if self.samples is None:
+            return 0
+        stay = ~np.isin(self.samples.id, np.fromiter(ids, np.int64))
+        self.samples, self.keys = self.samples.take(stay), self.keys[stay]
+        return int((~stay).sum())
 
     def draw(self, count: int, rng: np.random.Generator) -> Samples | None:
         """``count`` different stored samples (all, if fewer are held); None from an empty memory."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import LifelongError
-from .state import Array, Derived, MemoryState, Nested, Scalar, Snapshot, State, Vector
+from .state import Array, Derived, MemoryState, Nested, Scalar, Snapshot, State, Vector, Weight
 
 if TYPE_CHECKING:
     from .batch import Batch, Step
@@ -44,8 +44,9 @@ class Part:
     needs: ClassVar[tuple[str, ...]] = ()
     """Any of "boundaries", "task ids", "raw inputs"."""
     slots: ClassVar[tuple[str, ...]] = ()
-    """What it replaces: "data", "criterion" and "readout" follow from the hooks it overrides,
-    "parameters" is declared by a part that decides which weights move. At most one owner each."""
+    """What it replaces: "data", "criterion", "readout" and "model" follow from the hooks it overrides,
+    "model" is declared too by a part that gates the network's units, "parameters" by one that decides
+    which weights move. At most one owner each."""
     order: ClassVar[str] = "regularize"
     """When ``gradient`` and ``step`` run: regularize < project < mask."""
     host: ClassVar[bool] = False
@@ -57,13 +58,20 @@ class Part:
     """Scenario -> the published figure that shows that it is known to fail there."""
 
     def __init_subclass__(cls) -> None:
-        hooks = {"data": "data", "criterion": "criterion", "predict": "readout"}
+        hooks = {"data": "data", "criterion": "criterion", "predict": "readout", "recipe": "model"}
         own = {slot for hook, slot in hooks.items() if getattr(cls, hook) is not getattr(Part, hook)}
         cls.slots = tuple(sorted({*cls.slots, *own}))
 
     # ---- hooks
     def start(self, learner: Learner) -> None:
         """Once, before the first task: declare state."""
+
+    def recipe(self, learner: Learner, model: Any, tasks: int) -> Any:
+        """PURE, slot ``model``: the network to build in place of ``model`` for so many tasks (from 1).
+
+        Parameters of the same name stay as they are when a task adds others.
+        """
+        return model
 
     def begin(self, learner: Learner, task: Task) -> None:
         """A task begins (under ``free``: once)."""
@@ -118,17 +126,30 @@ class Part:
         """A vector over theta; entries that growth adds start at ``fill`` (or ``THETA``)."""
         return Vector(fill, dtype)
 
+    def weight(self, axes: tuple[int | str, ...], fill: float = 0.0, sd: float = 0.0) -> Any:
+        """A trainable array, part of theta; it begins at ``fill``, plus normal noise of this sd.
+
+        ``"task"`` as the first axis gains a row with each task. The attribute may be read only.
+        """
+        return Weight(axes, fill, sd)
+
     def array(self, axes: tuple[int | str, ...], fill: float = 0.0, dtype: str | None = None) -> Any:
-        """An array whose ``"class"`` axes grow with the learner's classes."""
+        """An array whose ``"class"`` and ``"task"`` axes grow with the learner's classes and tasks."""
         return Array(axes, fill, dtype)
 
     def scalar(self, value: float = 0) -> Any:
         """A number."""
         return Scalar(value)
 
-    def memory(self, capacity: int | str | None, admission: str = "reservoir") -> Any:
-        """Stored samples; see :class:`lifelong.memory.Memory`."""
-        return MemoryState(capacity, admission)
+    def memory(
+        self, capacity: int | str | None, admission: str = "reservoir", wide: tuple[str, ...] = ()
+    ) -> Any:
+        """Stored samples; see :class:`lifelong.memory.Memory`.
+
+        The columns named in ``wide`` are ``[n, classes]`` and grow with the learner's classes, NaN
+        standing for what was not there when a sample was stored.
+        """
+        return MemoryState(capacity, admission, wide)
 
     def snapshot(self, of: Learner | None = None) -> Any:
         """A frozen copy of a learner's parameters (this learner's, unless ``of`` is given)."""
@@ -155,7 +176,7 @@ class Part:
     def fresh(self) -> Part:
         """The same part without state: every learner has its own."""
         part = copy.copy(self)
-        part.__dict__.pop("states", None)
+        part.__dict__["states"] = {}
         part.__dict__.pop("_owner", None)
         return part
 
@@ -169,6 +190,8 @@ class Part:
         if isinstance(value, State):
             if name in self.__dict__ or hasattr(type(self), name):
                 raise LifelongError(f"{self.name}: {name!r} has a meaning already, rename that state")
+            if isinstance(value, Weight):
+                value.name = f"{self.name}.{name}"
             value.allocate(self.__dict__["_owner"])
             states[name] = value
         elif name in states:
@@ -195,7 +218,7 @@ class Method:
         for part in self.parts:
             if names.count(part.name) > 1:
                 raise LifelongError(f"{part.name} stands twice in one method: give it once")
-        for slot in ("data", "criterion", "readout", "parameters"):
+        for slot in ("data", "criterion", "readout", "model", "parameters"):
             owners = [part.name for part in self.parts if slot in part.slots]
             if len(owners) > 1:
                 raise LifelongError(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .backends import base as backends
+from .errors import LifelongError
 from .memory import Memory
 
 if TYPE_CHECKING:
@@ -70,14 +72,36 @@ class Snapshot(Vector):
             super().grow(remap)
 
 
+class Weight(State):
+    """A trainable array, which lies in theta: saved, grown and moved with it."""
+
+    name: str
+
+    def __init__(self, axes: tuple[int | str, ...], fill: float, sd: float) -> None:
+        self.weight = backends.Weight(axes, fill, sd)
+
+    def allocate(self, learner: Learner) -> None:
+        super().allocate(learner)
+        learner.declare(self.name, self.weight)
+
+    @property
+    def value(self) -> Any:
+        return self.owner.backend.weight(self.name)
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        raise LifelongError(f"{self.name} is moved by the optimizer: use learner.assign to set theta")
+
+
 class Array(State):
-    """An array whose "class" axes follow the number of classes."""
+    """An array whose "class" and "task" axes follow the numbers of classes and of tasks."""
 
     def __init__(self, axes: tuple[int | str, ...], fill: float, dtype: str | None) -> None:
         self.axes, self.fill, self.dtype = axes, fill, dtype
 
     def _shape(self) -> tuple[int, ...]:
-        return tuple(len(self.owner.classes) if a == "class" else int(a) for a in self.axes)
+        counts = {"class": len(self.owner.classes), "task": len(self.owner.heads)}
+        return tuple(counts[a] if isinstance(a, str) else a for a in self.axes)
 
     def allocate(self, learner: Learner) -> None:
         super().allocate(learner)
@@ -114,8 +138,11 @@ class MemoryState(State):
 
     value: Memory
 
-    def __init__(self, capacity: int | str | None, admission: str) -> None:
-        self.value = Memory(capacity, admission)
+    def __init__(self, capacity: int | str | None, admission: str, wide: tuple[str, ...]) -> None:
+        self.value, self.wide = Memory(capacity, admission), wide
+
+    def grow(self, remap: Any) -> None:
+        self.value.widen(self.wide, self.owner.width)
 
     def save(self) -> tuple[Arrays, Any]:
         return self.value.save()

@@ -141,6 +141,7 @@ def restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None:
     learner.position = Position(**manifest["position"])
     learner.rng.bit_generator.state = manifest["rng"]
     learner.initial_parameters = manifest["initial_parameters"]
+    learner.remodel()
     learner.backend.restore(_below(arrays, "backend/"), manifest["backend"])
     for part in learner.method:
         for name, declared in part.states.items():

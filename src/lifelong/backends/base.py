@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from ..state import State
 
 Tensor = Any
+Args = Callable[["Batch"], dict[str, Any]]
+"""What gives the extra arguments of the network's call."""
+Remap = Callable[[Tensor, float | str], Tensor]
+"""(a vector over theta as it was, what its new entries start at) -> the vector as it is now."""
 BACKENDS = ("torch", "tensorflow")
 
 
@@ -27,6 +32,8 @@ class Segment:
     name: str
     start: int
     shape: tuple[int, ...]
+    rows: bool = False
+    """Whether rows are added as classes or tasks arrive: each then has an age of its own."""
 
     @property
     def size(self) -> int:
@@ -37,20 +44,29 @@ class Segment:
         return self.start + self.size
 
 
-def layout(shapes: dict[str, tuple[int, ...]]) -> dict[str, Segment]:
-    """The parameters, one after another."""
+def layout(shapes: dict[str, tuple[int, ...]], rows: Collection[str] = ()) -> dict[str, Segment]:
+    """The parameters, one after another; those named in ``rows`` gain rows as the learner grows."""
     segments, start = {}, 0
     for name, shape in shapes.items():
-        segments[name] = Segment(name, start, tuple(shape))
+        segments[name] = Segment(name, start, tuple(shape), name in rows)
         start = segments[name].stop
     return segments
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A trainable array of a part: its axes (a number, "class" or "task"), and how it begins."""
+
+    axes: tuple[int | str, ...]
+    fill: float
+    sd: float
 
 
 @dataclass(frozen=True)
 class Run:
     """A stretch of theta that moves now, and its entries in ``ages``.
 
-    Ages count updates: one entry for each parameter, and for the head one for each of its rows.
+    Ages count updates: one entry for each parameter, and for one that gains rows one for each row.
     """
 
     start: int
@@ -66,7 +82,7 @@ def age_slots(segments: dict[str, Segment]) -> dict[str, slice]:
     """Where each parameter's ages lie."""
     slots, start = {}, 0
     for name, segment in segments.items():
-        count = segment.shape[0] if name in HEAD else 1
+        count = segment.shape[0] if segment.rows else 1
         slots[name] = slice(start, start + count)
         start += count
     return slots
@@ -144,6 +160,14 @@ class Backend(ABC):
     moments: list[Tensor]
     """The optimizer's vectors over theta."""
     segments: dict[str, Segment]
+    body: dict[str, tuple[int, ...]]
+    """The shapes of the network below the head, statistics included."""
+    width: int | None
+    """How many features the learner's head sees; None: it has no head."""
+    counts: dict[str, int]
+    """How many classes the head has rows for, and how many tasks the parts' weights."""
+    weights: dict[str, Weight]
+    """The parts' own trainable arrays, which follow the network and its head in theta."""
     statistics: set[str]
     """The segments that are no parameters: running means and variances."""
     frozen: set[str]
@@ -152,25 +176,56 @@ class Backend(ABC):
     """How often each parameter, and each row of the head, was updated."""
     runs: list[Run]
     """What may move now."""
+    _at: Tensor | None = None
 
     # ---- the network
-    @abstractmethod
     def build(self, model: Any, head: bool, inputs: np.ndarray, rng: np.random.Generator) -> None:
         """Make the network for inputs like these and draw its weights (writes)."""
+        self.segments, self.counts, self.weights = {}, {"class": 0, "task": 0}, {}
+        self.ages = np.zeros(0, int)
+        given = self._make(model, head, inputs)
+        nothing = np.zeros(0)
+        self.theta = self._weights(nothing)
+        self.moments = [self._weights(nothing) for _ in range(count_moments(self.optimizer))]
+        self._rearrange(rng, given)
+        self.activate(None)
 
     @abstractmethod
+    def _make(self, model: Any, head: bool, inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Make the network, and note its shapes; the values that a user's own model has (writes)."""
+
+    @abstractmethod
+    def _weights(self, values: np.ndarray) -> Tensor:
+        """Values as a tensor in the learner's precision."""
+
     def batch(self, batch: Batch) -> None:
         """Turn the batch's columns into tensors (writes into the batch)."""
+        columns = batch.columns()
+        batch.tensors = {k: self.ops.tensor(v) for k, v in columns.items() if k not in ("x", "id")}
+        batch.tensors["x"] = self._inputs(columns["x"])
+        weights = batch.weights()
+        batch.weight = None if weights is None else self._weights(weights)
+        for aside in batch.asides.values():
+            self.batch(aside)
 
     @abstractmethod
-    def forward(self, batch: Batch, args: dict[str, Any], at: Tensor | None = None) -> Outputs:
+    def _inputs(self, x: np.ndarray) -> Tensor:
+        """Inputs as the network takes them: pixels divided by 255, floats in its precision."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, args: Args, at: Tensor | None = None) -> Outputs:
         """The network's outputs in evaluation mode, with parameters ``at`` (default: theta)."""
 
     @abstractmethod
     def gradient(
-        self, batch: Batch, args: dict[str, Any], loss: Callable[[Batch, Outputs], Tensor]
+        self,
+        batch: Batch,
+        args: Args,
+        loss: Callable[[Batch, Outputs], Tensor],
+        training: bool = True,
     ) -> tuple[Outputs, Tensor]:
-        """Outputs in training mode, and the gradient of ``loss`` over theta (see ``flat``)."""
+        """Outputs, and the gradient of ``loss`` over theta (see ``flat``); not ``training``: in
+        evaluation mode, so that no statistics move."""
 
     def flat(self, vector: Any) -> Tensor:
         """A gradient or a direction as one tensor; a backend may keep it in pieces until then."""
@@ -180,11 +235,25 @@ class Backend(ABC):
     def moment(
         self,
         batches: Iterable[Batch],
-        args: Callable[[Batch], dict[str, Any]],
+        args: Args,
         f: Callable[[Outputs, Batch], list[tuple[Tensor, Tensor]]],
         power: int,
     ) -> Tensor:
         """Sum over samples and over ``f``'s terms (w, v), each [rows], of w |dv/dtheta|^power."""
+
+    @contextmanager
+    def trying(self, at: Tensor | None) -> Iterator[None]:
+        """Within, :meth:`weight` reads these parameters; None: theta (writes)."""
+        outside, self._at = self._at, at
+        try:
+            yield
+        finally:
+            self._at = outside
+
+    def weight(self, name: str) -> Tensor:
+        """A part's trainable array: that of theta, or of the parameters that are being tried."""
+        segment, theta = self.segments[name], self.theta if self._at is None else self._at
+        return self.ops.reshape(theta[segment.start : segment.stop], segment.shape)
 
     # ---- a step
     def run(self, update: Callable[[Batch, Any], Step], batch: Batch, rate: float, whole: bool) -> Step:
@@ -247,36 +316,83 @@ class Backend(ABC):
         self.ages[:] = 0
         self._hold(self.theta, [self.vector(0.0) for _ in self.moments])
 
-    def grow(self, classes: int, rng: np.random.Generator) -> Callable[[Tensor, Any], Tensor]:
-        """Give the head rows for ``classes`` classes (writes); the map of old vectors to new."""
-        old, ages, numpy = self.segments, self.ages, self.ops.numpy
-        shapes = {name: segment.shape for name, segment in old.items()}
-        for name in HEAD:
-            shapes[name] = (classes, *shapes[name][1:])
-        fresh = initial_values({name: shapes[name] for name in HEAD}, rng)
-        self.segments = layout(shapes)
+    def grow(self, rng: np.random.Generator, **counts: int) -> Remap:
+        """Give what has a row a class, or a task, rows for so many (writes)."""
+        self.counts |= counts
+        return self._rearrange(rng)
+
+    def declare(self, name: str, weight: Weight, rng: np.random.Generator) -> Remap:
+        """Give a part a trainable array of its own (writes)."""
+        self.weights[name] = weight
+        return self._rearrange(rng)
+
+    def remodel(self, model: Any, inputs: np.ndarray, rng: np.random.Generator) -> Remap:
+        """Make another network; parameters of the same name stay as they are (writes)."""
+        self._make(model, self.width is not None, inputs)
+        return self._rearrange(rng)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of everything in theta, in its order."""
+        shapes = dict(self.body)
+        if self.width is not None:
+            shapes |= {HEAD[0]: (self.counts["class"], self.width), HEAD[1]: (self.counts["class"],)}
+        for name, weight in self.weights.items():
+            shapes[name] = tuple(self.counts[a] if isinstance(a, str) else a for a in weight.axes)
+        return shapes
+
+    def _layout(self, shapes: dict[str, tuple[int, ...]]) -> dict[str, Segment]:
+        growing = [name for name, weight in self.weights.items() if isinstance(weight.axes[0], str)]
+        return layout(shapes, (*HEAD, *growing))
+
+    def _initial(
+        self, shapes: dict[str, tuple[int, ...]], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        own = {name: shape for name, shape in shapes.items() if name in self.weights}
+        network = {name: shape for name, shape in shapes.items() if name not in own}
+        values = initial_values(network, rng)
+        for name, shape in own.items():
+            weight = self.weights[name]
+            values[name] = weight.fill + weight.sd * rng.standard_normal(shape)
+        return values
+
+    def _rearrange(self, rng: np.random.Generator, given: dict[str, np.ndarray] | None = None) -> Remap:
+        """Lay theta out anew for the shapes that now hold (writes); the map of old vectors to new.
+
+        What was there stays; what comes is ``given``, or drawn.
+        """
+        old, ages, numpy, shapes = self.segments, self.ages, self.ops.numpy, self._shapes()
+        coming = {k: v for k, v in shapes.items() if k not in old or old[k].shape != v}
+        if not coming and len(shapes) == len(old):
+            return lambda vector, fill: vector
+        given = given or {}
+        fresh = given | self._initial({k: v for k, v in coming.items() if k not in given}, rng)
+        self.segments = self._layout(shapes)
+
+        def carry(held: np.ndarray, new: np.ndarray) -> Tensor:
+            for name, segment in old.items():
+                if name in self.segments:
+                    kept = _piece(held, segment)
+                    _piece(new, self.segments[name])[tuple(slice(n) for n in segment.shape)] = kept
+            return self.ops.tensor(new)
 
         def remap(vector: Tensor, fill: float | str) -> Tensor:
             held = numpy(vector)
-            new = np.full(self.size, 0.0 if isinstance(fill, str) else fill, held.dtype)
             if isinstance(fill, str):  # THETA
-                new[:] = numpy(self.theta)
-            for name, segment in old.items():
-                start = self.segments[name].start
-                new[start : start + segment.size] = held[segment.start : segment.stop]
-            return self.ops.tensor(new)
+                return carry(held, numpy(self.theta).astype(held.dtype))
+            return carry(held, np.full(self.size, fill, held.dtype))
 
-        theta = numpy(remap(self.theta, 0.0)).copy()
-        for name in HEAD:
-            segment, rows = self.segments[name], old[name].shape[0]
-            theta[segment.start : segment.stop].reshape(segment.shape)[rows:] = fresh[name][rows:]
+        theta = np.zeros(self.size, numpy(self.theta).dtype)
+        for name in coming:
+            _piece(theta, self.segments[name])[...] = fresh[name]
+        theta = carry(numpy(self.theta), theta)
         moments = [remap(moment, 0.0) for moment in self.moments]
         old_slots, slots = age_slots(old), age_slots(self.segments)
         self.ages = np.zeros(sum(s.stop - s.start for s in slots.values()), int)
         for name, slot in old_slots.items():
-            start = slots[name].start
-            self.ages[start : start + slot.stop - slot.start] = ages[slot]
-        self._hold(self.ops.tensor(theta), moments)
+            if name in slots:
+                start = slots[name].start
+                self.ages[start : start + slot.stop - slot.start] = ages[slot]
+        self._hold(theta, moments)
         return remap
 
     # ---- threads
@@ -295,15 +411,16 @@ class Backend(ABC):
         arrays |= {f"moment.{i}": self.ops.numpy(m) for i, m in enumerate(self.moments)}
         arrays |= {f"buffer.{name}": array for name, array in self._counters().items()}
         arrays = {name: array.copy() for name, array in arrays.items()}
-        return arrays, {"shapes": {name: list(s.shape) for name, s in self.segments.items()}}
+        shapes = {name: list(s.shape) for name, s in self.segments.items()}
+        return arrays, {"shapes": shapes, "counts": self.counts}
 
     def restore(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
         """Load what :meth:`state` returned (writes)."""
-        shapes = {name: tuple(shape) for name, shape in manifest["shapes"].items()}
-        own = {name: segment.shape for name, segment in self.segments.items()}
-        if any(shapes.get(n) != own.get(n) for n in {*shapes, *own} - {*HEAD}):
+        self.counts = dict(manifest["counts"])
+        shapes = self._shapes()
+        if {name: list(shape) for name, shape in shapes.items()} != manifest["shapes"]:
             raise LifelongError("the saved model has other layers than this one: use its own recipe")
-        self.segments = layout(shapes)
+        self.segments = self._layout(shapes)
         self.ages = arrays["ages"].copy()
         moments = [self.ops.tensor(arrays[f"moment.{i}"].copy()) for i in range(len(self.moments))]
         self._hold(self.ops.tensor(arrays["theta"].copy()), moments)
@@ -316,6 +433,10 @@ class Backend(ABC):
 
     def _set_counters(self, arrays: dict[str, np.ndarray]) -> None:  # noqa: B027
         """Load them, each under ``buffer.NAME`` (writes)."""
+
+
+def _piece(vector: np.ndarray, segment: Segment) -> np.ndarray:
+    return vector[segment.start : segment.stop].reshape(segment.shape)
 
 
 def count_moments(optimizer: Optimizer) -> int:

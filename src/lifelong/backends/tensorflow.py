@@ -16,7 +16,7 @@ import tensorflow as tf
 from ..batch import Batch, Outputs, Step
 from ..errors import LifelongError, unknown
 from ..optimize import SGD, Adam, AdamW, Optimizer
-from .base import Backend, age_slots, count_moments, initial_values, layout
+from .base import Args, Backend
 from .tensorflow_models import Body, Keras, build
 from .tensorflow_ops import TensorflowOps
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..state import State
 
 PRECISIONS = {"float32": tf.float32, "float64": tf.float64}
-NUMBERS = ("RATE", "AGES", "SEED", "WEIGHT")
+NUMBERS = ("RATE", "AGES", "SEED", "WEIGHT", "ASIDE")
 Tensor = Any
 Terms = Callable[[Outputs, Batch], list[tuple[Tensor, Tensor]]]
 
@@ -59,28 +59,22 @@ class TensorflowBackend(Backend):
         """Numbers that a hook read while it was traced, which the trace holds as they were."""
 
     # ---- network and layout
-    def build(self, model: Any, head: bool, inputs: np.ndarray, rng: np.random.Generator) -> None:
+    def _make(self, model: Any, head: bool, inputs: np.ndarray) -> dict[str, np.ndarray]:
         x = self._inputs(inputs[:1])
-        self.body: Body = (
+        self.network: Body = (
             self._own(model, x) if isinstance(model, keras.Model) else build(model, inputs.shape[1:])
         )
-        own = isinstance(self.body, Keras)
-        shapes = self.body.shapes | self.body.statistics
-        self.statistics = set(self.body.statistics)
+        given = self.network.values if isinstance(self.network, Keras) else {}
+        self.statistics = set(self.network.statistics)
         self.frozen = set(self.statistics)
-        given = self.body.values if isinstance(self.body, Keras) else initial_values(shapes, rng)
-        out = self.body({k: self._weights(v) for k, v in given.items()}, x, training=False)
-        width = int((out.scores if isinstance(out, Outputs) else out).shape[1])
-        self.outputs = width if own else None
-        self.headed = head and not own
-        if self.headed:
-            shapes |= {"head.weight": (0, width), "head.bias": (0,)}
-        self.random = self.body.random
-        self.segments = layout(shapes)
-        self.ages = np.zeros(sum(s.stop - s.start for s in age_slots(self.segments).values()), int)
-        theta = self._weights(np.concatenate([value.reshape(-1) for value in given.values()]))
-        self._hold(theta, [tf.zeros_like(theta) for _ in range(count_moments(self.optimizer))])
-        self.activate(None)
+        self.body = self.network.shapes | self.network.statistics
+        like = given or {name: np.zeros(shape) for name, shape in self.body.items()}
+        out = self.network({k: self._weights(v) for k, v in like.items()}, x, training=False)
+        features = int((out.scores if isinstance(out, Outputs) else out).shape[1])
+        self.outputs = features if given else None
+        self.width = features if head and not given else None
+        self.random = self.network.random
+        return given
 
     def _own(self, model: keras.Model, x: Tensor) -> Keras:
         if keras.backend.backend() != "tensorflow":
@@ -115,13 +109,6 @@ class TensorflowBackend(Backend):
         return tf.fill([self.size], tf.constant(fill, dtype or self.dtype))
 
     # ---- the network
-    def batch(self, batch: Batch) -> None:
-        columns = batch.columns()
-        batch.tensors = {k: self.ops.tensor(v) for k, v in columns.items() if k not in ("x", "id")}
-        batch.tensors["x"] = self._inputs(columns["x"])
-        weights = batch.weights()
-        batch.weight = None if weights is None else self._weights(weights)
-
     def _inputs(self, x: np.ndarray) -> Tensor:
         tensor = self.ops.tensor(x)
         if tensor.dtype == tf.uint8:
@@ -136,38 +123,43 @@ class TensorflowBackend(Backend):
 
     def _call(self, x: Tensor, args: dict[str, Any], theta: Tensor, training: bool) -> Outputs:
         pieces = self._pieces(theta)
-        out = self.body(pieces, x, training, **args)
-        if self.headed:
-            return Outputs(scores=self.body.dense(pieces, "head", out), features=out)
+        out = self.network(pieces, x, training, **args)
+        if self.width is not None:
+            return Outputs(scores=self.network.dense(pieces, "head", out), features=out)
         return out if isinstance(out, Outputs) else Outputs(scores=out)
 
-    def forward(self, batch: Batch, args: dict[str, Any], at: Tensor | None = None) -> Outputs:
-        return self._call(batch.x, args, self.theta if at is None else at, training=False)
+    def forward(self, batch: Batch, args: Args, at: Tensor | None = None) -> Outputs:
+        with self.trying(at):
+            return self._call(batch.x, args(batch), self.theta if at is None else at, training=False)
 
     def gradient(
-        self, batch: Batch, args: dict[str, Any], loss: Callable[[Batch, Outputs], Tensor]
+        self,
+        batch: Batch,
+        args: Args,
+        loss: Callable[[Batch, Outputs], Tensor],
+        training: bool = True,
     ) -> tuple[Outputs, Tensor]:
         if tf.inside_function():
-            return self._gradient(batch, args, loss)
+            return self._gradient(batch, args, loss, training)
 
-        def piece(batch: Batch, rate: Tensor, args: dict[str, Any]) -> tuple[Any, ...]:
-            out, g = self._gradient(batch, args, loss)
+        def piece(batch: Batch, rate: Tensor) -> tuple[Any, ...]:
+            out, g = self._gradient(batch, args, loss, training)
             return vars(out), g
 
-        out, g = self._compiled_for(batch, piece, args)(self._entering(batch, 0.0), args)
+        out, g = self._compiled_for(batch, piece, training)(self._entering(batch, 0.0))
         return Outputs(**out), g
 
     def _gradient(
-        self, batch: Batch, args: dict[str, Any], loss: Callable[[Batch, Outputs], Tensor]
+        self, batch: Batch, args: Args, loss: Callable[[Batch, Outputs], Tensor], training: bool
     ) -> tuple[Outputs, Tensor]:
-        if self.random:
-            args = args | {"seed": batch.seed}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             theta = self.theta
             tape.watch(theta)
-            out = self._call(batch.x, args, theta, training=True)
-            total = loss(batch, out)
-        for name, value in self.body.updates.items():
+            with self.trying(theta):
+                given = args(batch) | ({"seed": batch.seed} if self.random and training else {})
+                out = self._call(batch.x, given, theta, training)
+                total = loss(batch, out)
+        for name, value in self.network.updates.items() if training else ():
             segment = self.segments[name]
             self._theta[segment.start : segment.stop].assign(tf.reshape(value, [-1]))
         return out, tape.gradient(total, theta)
@@ -182,43 +174,45 @@ class TensorflowBackend(Backend):
             self._ages = tf.constant(self.ages, tf.float64)
             return update(batch, tf.constant(rate, self.dtype))
 
-        def piece(batch: Batch, rate: Tensor, args: dict[str, Any]) -> tuple[Any, ...]:
+        def piece(batch: Batch, rate: Tensor) -> tuple[Any, ...]:
             step = update(batch, rate)
             return vars(step.out), step.vectors, step.scale
 
-        out, vectors, scale = self._compiled_for(batch, piece, {})(self._entering(batch, rate), {})
+        out, vectors, scale = self._compiled_for(batch, piece)(self._entering(batch, rate))
         return Step(batch, Outputs(**out), tuple(vectors), scale, self.flat)
 
-    def _entering(self, batch: Batch, rate: float) -> dict[str, Tensor]:
+    def _entering(self, batch: Batch, rate: float) -> dict[str, Any]:
         """What a compiled piece takes: the batch's tensors, and its numbers under names in capitals."""
         numbers = {
             "RATE": tf.constant(rate, self.dtype),
             "AGES": tf.constant(self.ages, tf.float64),
             "SEED": tf.constant(batch.seed % 2**31, tf.int64),
+            "ASIDE": {part.name: aside.tensors for part, aside in batch.asides.items()},
         }
         if batch.weight is not None:
             numbers["WEIGHT"] = batch.weight
         return batch.tensors | numbers
 
-    def _compiled_for(self, like: Batch, piece: Callable[..., Any], args: dict[str, Any]) -> Any:
-        """``piece(batch, rate, args)``, compiled for batches of this shape, its state up to date."""
-        shapes = {name: (t.dtype, *t.shape) for name, t in like.tensors.items()}
-        blocks = [(id(part), len(samples)) for part, samples, _ in like.blocks]
-        key = (*blocks, *sorted(shapes.items()), like.weight is None)
+    def _compiled_for(self, like: Batch, piece: Callable[..., Any], training: bool = True) -> Any:
+        """``piece(batch, rate)``, compiled for batches of this shape, its state up to date."""
+        key = (*_shape(like), *(_shape(aside) for aside in like.asides.values()), training)
         if key not in self._compiled:
 
-            def compiled(entering: dict[str, Tensor], args: dict[str, Any]) -> tuple[Any, ...]:
+            def compiled(entering: dict[str, Any]) -> tuple[Any, ...]:
                 batch = copy.copy(like)
                 batch.tensors = {name: t for name, t in entering.items() if name not in NUMBERS}
+                batch.asides = {part: copy.copy(aside) for part, aside in like.asides.items()}
+                for part, aside in batch.asides.items():
+                    aside.tensors = entering["ASIDE"][part.name]
                 batch.weight, batch.seed = entering.get("WEIGHT"), entering["SEED"]
                 outside, self._ages = self._ages, entering["AGES"]
                 try:
-                    return piece(batch, entering["RATE"], args)
+                    return piece(batch, entering["RATE"])
                 finally:
                     self._ages = outside
 
             whole = tf.function(compiled, autograph=False)
-            self._compiled[key] = whole.get_concrete_function(self._entering(like, 0.0), args)
+            self._compiled[key] = whole.get_concrete_function(self._entering(like, 0.0))
         for state, (source, copies) in self._copies.items():
             if state.value is not source:
                 self._copies[state] = state.value, copies
@@ -320,7 +314,7 @@ class TensorflowBackend(Backend):
                 ) from None
 
     # ---- per-sample moments
-    def moment(self, batches: Iterable[Batch], args: Any, f: Terms, power: int) -> Tensor:
+    def moment(self, batches: Iterable[Batch], args: Args, f: Terms, power: int) -> Tensor:
         total = self.vector(0.0, "float64")
         for batch in batches:
             part = self._moment_of_dense(batch, args(batch), f, power)
@@ -341,14 +335,14 @@ class TensorflowBackend(Backend):
         None where a parameter is not that of a dense layer used once on two-dimensional input.
         """
         sites: list[tuple[str, Tensor, Tensor]] = []
-        self.body.sites = sites
+        self.network.sites = sites
         try:
             with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
                 theta = self.theta
                 tape.watch(theta)
                 terms = f(self._call(batch.x, args, theta, training=False), batch)
         finally:
-            self.body.sites = None
+            self.network.sites = None
         names = [name for name, _, _ in sites]
         covered = {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}
         fine = all(x.shape.rank == 2 and len(x) == len(batch) for _, x, _ in sites)
@@ -364,7 +358,7 @@ class TensorflowBackend(Backend):
                 sums[f"{name}.bias"] += tf.reduce_sum(delta, 0)
         return tf.concat([tf.reshape(value, [-1]) for value in sums.values()], 0)
 
-    def _moment_by_sample(self, batch: Batch, args: Any, f: Terms, power: int) -> Tensor:
+    def _moment_by_sample(self, batch: Batch, args: Args, f: Terms, power: int) -> Tensor:
         """Sample by sample, in vectorized chunks."""
 
         def of_one(row: dict[str, Tensor]) -> Tensor:
@@ -373,7 +367,8 @@ class TensorflowBackend(Backend):
             with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
                 theta = self.theta
                 tape.watch(theta)
-                terms = f(self._call(one.x, args(one), theta, training=False), one)
+                with self.trying(theta):
+                    terms = f(self._call(one.x, args(one), theta, training=False), one)
                 values = [value[0] for _, value in terms]
             slopes = [tape.gradient(value, theta) for value in values]
             return tf.add_n([tf.abs(g) ** power * w[0] for g, (w, _) in zip(slopes, terms, strict=True)])
@@ -383,6 +378,12 @@ class TensorflowBackend(Backend):
             chunk = {name: t[start : start + 16] for name, t in batch.tensors.items()}
             total += tf.reduce_sum(tf.vectorized_map(of_one, chunk), 0)
         return total
+
+
+def _shape(batch: Batch) -> tuple[Any, ...]:
+    """What a trace depends on: columns, their shapes, and whose rows they are."""
+    shapes = sorted((name, t.dtype, *t.shape) for name, t in batch.tensors.items())
+    return (*((id(part), len(rows)) for part, rows, _ in batch.blocks), *shapes, batch.weight is None)
 
 
 def _tuple(value: Any) -> tuple[Tensor, ...]:

@@ -16,7 +16,7 @@ from torch.func import functional_call, jacrev, vmap
 from ..batch import Batch, Outputs
 from ..errors import LifelongError, unknown
 from ..optimize import SGD, Adam, AdamW, Optimizer
-from .base import Backend, Segment, age_slots, count_moments, initial_values, layout
+from .base import Args, Backend, Segment
 from .torch_models import Network, build
 from .torch_ops import TorchOps
 
@@ -55,15 +55,16 @@ class TorchBackend(Backend):
         self.ops = TorchOps(self.device, self.dtype)
 
     # ---- network and layout
-    def build(self, model: Any, head: bool, inputs: np.ndarray, rng: np.random.Generator) -> None:
+    def _make(self, model: Any, head: bool, inputs: np.ndarray) -> dict[str, np.ndarray]:
         own = isinstance(model, nn.Module)
         with torch.random.fork_rng(devices=[]), torch.no_grad():  # PyTorch's own weights: not used
             body = copy.deepcopy(model) if own else build(model, inputs.shape[1:])
             body = body.to(self.device, self.dtype)
             out = body.eval()(self._inputs(inputs[:1]))
-            width = (out.scores if isinstance(out, Outputs) else out).shape[1]
-            self.network = Network(body, width if head and not own else None).eval()
-        self.outputs = width if own else None
+            features = (out.scores if isinstance(out, Outputs) else out).shape[1]
+            self.width = features if head and not own else None
+            self.network = Network(body, self.width).eval()
+        self.outputs = features if own else None
         """The fixed number of scores of a user's own model; None where the learner owns the head."""
         everywhere = dict(_named(self.network, remove_duplicate=False))
         self._places = {
@@ -75,18 +76,10 @@ class TorchBackend(Backend):
         self.frozen = {k for k, held in _named(self.network) if not held.requires_grad}
         """What no gradient moves: statistics, and parameters that the user's own model holds fixed."""
         given = {k: held.detach() for k, held in _named(body, "body")}
-        shapes = {k: tuple(held.shape) for k, held in given.items()}
-        if not own:
-            given |= {k: self._weights(v) for k, v in initial_values(shapes, rng).items()}
-        if self.network.head is not None:
-            shapes |= {"head.weight": (0, width), "head.bias": (0,)}
-        self.segments = layout(shapes)
-        self.ages = np.zeros(sum(s.stop - s.start for s in age_slots(self.segments).values()), int)
-        theta = torch.cat([value.reshape(-1) for value in given.values()])
-        self._hold(theta, [torch.zeros_like(theta) for _ in range(count_moments(self.optimizer))])
+        self.body = {k: tuple(held.shape) for k, held in given.items()}
         self.random = own or any("Dropout" in type(m).__name__ for m in self.network.modules())
         """Whether a training step draws random numbers inside the network."""
-        self.activate(None)
+        return {k: self.ops.numpy(held) for k, held in given.items()} if own else {}
 
     def _weights(self, values: np.ndarray) -> Tensor:
         return self.ops.cast(self.ops.tensor(values))
@@ -96,16 +89,21 @@ class TorchBackend(Backend):
         self.theta, self.moments = theta.detach().contiguous(), moments
         self._d = torch.zeros_like(self.theta)
         self._views = [self._piece(self.theta, segment) for segment in self.segments.values()]
-        self._trained = []
+        self._trained, self._own = [], {}
         for name, segment in self.segments.items():
             held = self._piece(self.theta.data, segment)  # .data: autograd lets statistics be written
             if name not in self.statistics:
                 held = nn.Parameter(held, name not in self.frozen)
             if name not in self.frozen:
                 self._trained.append(held)
-            for place in self._places[name]:
+            if name in self.weights:
+                self._own[name] = held
+            for place in self._places.get(name, ()):
                 path, _, kind = place.rpartition(".")
                 setattr(self.network.get_submodule(path), kind, held)
+
+    def weight(self, name: str) -> Tensor:
+        return self._own[name] if self._at is None else super().weight(name)
 
     @staticmethod
     def _piece(vector: Tensor, segment: Segment) -> Tensor:
@@ -121,13 +119,6 @@ class TorchBackend(Backend):
         return torch.full_like(self.theta, fill, dtype=getattr(torch, dtype) if dtype else None)
 
     # ---- the network
-    def batch(self, batch: Batch) -> None:
-        columns = batch.columns()
-        batch.tensors = {k: self.ops.tensor(v) for k, v in columns.items() if k not in ("x", "id")}
-        batch.tensors["x"] = self._inputs(columns["x"])
-        weights = batch.weights()
-        batch.weight = None if weights is None else self._weights(weights)
-
     def _inputs(self, x: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(x).to(self.device)
         if tensor.dtype == torch.uint8:
@@ -148,21 +139,26 @@ class TorchBackend(Backend):
         pieces = zip(
             self.segments.items(), at.split([s.size for s in self.segments.values()]), strict=True
         )
-        held = {name: piece.view(segment.shape) for (name, segment), piece in pieces}
+        held = {k: piece.view(s.shape) for (k, s), piece in pieces if k not in self.weights}
         held |= {name: held[name].detach() for name in self.statistics}
         return functional_call(self.network, held, (x,), args)
 
-    def forward(self, batch: Batch, args: dict[str, Any], at: Tensor | None = None) -> Outputs:
+    def forward(self, batch: Batch, args: Args, at: Tensor | None = None) -> Outputs:
         self._mode(training=False)
-        with torch.no_grad():
-            return self._call(batch.x, args, at)
+        with torch.no_grad(), self.trying(at):
+            return self._call(batch.x, args(batch), at)
 
     def gradient(
-        self, batch: Batch, args: dict[str, Any], loss: Callable[[Batch, Outputs], Tensor]
+        self,
+        batch: Batch,
+        args: Args,
+        loss: Callable[[Batch, Outputs], Tensor],
+        training: bool = True,
     ) -> tuple[Outputs, Pieces]:
-        self._mode(training=True)
-        with self._randomness(batch.seed) if self.random else contextlib.nullcontext():
-            out = self._call(batch.x, args)
+        self._mode(training)
+        random = self.random and training
+        with self._randomness(batch.seed) if random else contextlib.nullcontext():
+            out = self._call(batch.x, args(batch))
         found = iter(torch.autograd.grad(loss(batch, out), self._trained, materialize_grads=True))
         pieces = zip(self._views, self.segments, strict=True)
         return out, Pieces([torch.zeros_like(v) if k in self.frozen else next(found) for v, k in pieces])
@@ -250,7 +246,7 @@ class TorchBackend(Backend):
         torch.set_num_threads(count)
 
     # ---- per-sample moments
-    def moment(self, batches: Iterable[Batch], args: Any, f: Terms, power: int) -> Tensor:
+    def moment(self, batches: Iterable[Batch], args: Args, f: Terms, power: int) -> Tensor:
         self._mode(training=False)
         total = self.vector(0.0, "float64")
         for batch in batches:
@@ -296,14 +292,15 @@ class TorchBackend(Backend):
                     self._piece(total, self.segments[f"{name}.bias"]).add_(delta.sum(0))
         return total
 
-    def _moment_by_sample(self, batch: Batch, args: Any, f: Terms, power: int) -> Tensor:
+    def _moment_by_sample(self, batch: Batch, args: Args, f: Terms, power: int) -> Tensor:
         """Sample by sample, in vectorized chunks."""
         columns = {k: v for k, v in batch.tensors.items() if v is not None}
 
         def values(theta: Tensor, row: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
             one = Batch(batch.samples)
             one.tensors = {k: v.unsqueeze(0) for k, v in row.items()}
-            terms = f(self._call(one.x, args(one), theta), one)
+            with self.trying(theta):
+                terms = f(self._call(one.x, args(one), theta), one)
             return torch.stack([v[0] for _, v in terms]), torch.stack([w[0] for w, _ in terms])
 
         slopes = vmap(jacrev(values, has_aux=True), (None, 0))
