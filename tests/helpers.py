@@ -21,10 +21,17 @@ BACKEND = "torch"
 """The backend of the learners below; the fixture ``backend`` goes through all that are installed."""
 SCENARIOS = ("task", "domain", "class", "free")
 OPTIONS: dict[str, dict[str, Any]] = {
+    "a-gem": {"capacity": 20},
+    "der": {"capacity": 20},
+    "der++": {"capacity": 20},
     "dgr": {"hidden": (12,), "latent": 3},
     "er": {"capacity": 20},
     "ewc": {"strength": 100.0},
+    "gem": {"capacity": 10},
+    "hat": {"smax": 50.0},
     "icarl": {"capacity": 24},
+    "online-ewc": {"strength": 100.0},
+    "xdg": {"silent": 0.5},
 }
 """Constructor arguments that suit tiny data; a method that is not here keeps its defaults."""
 METHODS = tuple(registry())

@@ -321,6 +321,16 @@ class Counting(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
+GROWING = {
+    ("gem", "task"): "a gradient for each earlier task",
+    ("gem", "class"): "a gradient for each earlier task",
+    ("lwf", "task"): "a term of the loss for each earlier head",
+    ("pnn", "task"): "a column for each task",
+    ("separate", "task"): "a column for each task",
+}
+"""Where the method itself, as published, does more in every step the more tasks there were."""
+
+
 @pytest.mark.parametrize("backend", ["torch"], indirect=True)
 @pytest.mark.parametrize(("name", "scenario"), [(n, s) for n, s in CASES if s in ("class", "task")])
 def test_a_step_takes_as_many_operations_at_task_50_as_at_task_3(name, scenario):
@@ -349,7 +359,10 @@ def test_a_step_takes_as_many_operations_at_task_50_as_at_task_3(name, scenario)
         learn(3)
     learn(50)
     assert counts[50] > 20
-    assert counts[50] == counts[3]
+    if (name, scenario) in GROWING:
+        assert counts[3] < counts[50] <= 50 / 3 * counts[3]
+    else:
+        assert counts[50] == counts[3]
 
 
 # --- the registry itself ------------------------------------------------------------------------
@@ -372,7 +385,7 @@ def test_declares_what_it_is(name):
     assert part.__doc__
     assert set(part.scenarios) <= set(SCENARIOS)
     assert set(part.needs) <= {"boundaries", "task ids", "raw inputs"}
-    assert set(part.slots) <= {"data", "criterion", "readout", "parameters"}
+    assert set(part.slots) <= {"data", "criterion", "readout", "model", "parameters"}
     assert part.order in ("regularize", "project", "mask")
     assert set(part.fails) <= set(part.scenarios)
     if "boundaries" in part.needs or "task ids" in part.needs:

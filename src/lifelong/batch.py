@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import LifelongError
 from .samples import Samples
 
 if TYPE_CHECKING:
@@ -44,12 +43,7 @@ class Batch:
         The loss is the weighted mean over blocks of each block's mean loss. The stream's own block
         weighs 1; this one weighs ``weight``, by default ``len(samples) / len(stream's rows)``, so
         that every row counts the same. Weight 0: rows that only ``by``'s own loss looks at.
-
-        Raises:
-            LifelongError: where ``by`` has added rows to this batch already.
         """
-        if any(part is by for part, _, _ in self.blocks):
-            raise LifelongError(f"{by.name} adds rows to a batch twice: join them, and add them once")
         if len(samples):
             share = len(samples) / len(self.samples) if weight is None else weight
             self.blocks.append((by, samples, share))
@@ -64,16 +58,17 @@ class Batch:
 
     def rows(self, by: Part | None) -> slice:
         """The rows of ``by`` (of the stream itself: None); empty if it added none."""
-        start = 0
+        at, found = 0, slice(0, 0)
         for part, samples, _ in self.blocks:
-            if part is by:
-                return slice(start, start + len(samples))
-            start += len(samples)
-        return slice(start, start)
+            if part is by:  # what a part adds in one hook lies together
+                found = slice(at if found.stop == 0 else found.start, at + len(samples))
+            at += len(samples)
+        return found
 
     def added(self, by: Part) -> Samples | None:
         """The samples that ``by`` added, if any."""
-        return next((samples for part, samples, _ in self.blocks if part is by), None)
+        own = [samples for part, samples, _ in self.blocks if part is by]
+        return Samples.concat(own) if own else None
 
     def columns(self) -> dict[str, np.ndarray]:
         """The columns that all blocks share, joined; their common dtype is the stream's."""

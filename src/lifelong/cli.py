@@ -27,6 +27,7 @@ from rich.table import Table
 from . import data as datasets_module
 from .errors import KnownFailure, LifelongError, at_least
 from .files import write
+from .method import part_names
 from .result import Result, bundle, read
 from .runner import TimeUp
 from .spec import Spec
@@ -162,8 +163,8 @@ def compare(
 
 def _options_of(spec: Spec, method: str, methods: list[str]) -> tuple[str, ...]:
     """The ``--set`` items that concern a method; one that concerns none of them stays, and fails."""
-    known = {part for name in methods for part in name.split("+")}
-    mine = method.split("+")
+    known = {part for name in methods for part in part_names(name)}
+    mine = part_names(method)
     return tuple(item for item in spec.set if (p := item.split(".")[0]) in mine or p not in known)
 
 

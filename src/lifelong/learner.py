@@ -197,10 +197,13 @@ class Learner:
 
     def mean_loss(self, batch: Batch, out: Outputs) -> Any:
         """The weighted mean of the rows' losses; a scalar."""
-        criterion = self.method.owner("criterion")
-        losses = (criterion.criterion if criterion else self.objective.losses)(self, batch, out)
-        ops, weight = self.ops, batch.weight
+        losses, ops, weight = self.losses(batch, out), self.ops, batch.weight
         return ops.mean(losses) if weight is None else ops.sum(losses * weight)
+
+    def losses(self, batch: Batch, out: Outputs) -> Any:
+        """The loss of every row, ``[rows]``."""
+        criterion = self.method.owner("criterion")
+        return (criterion.criterion if criterion else self.objective.losses)(self, batch, out)
 
     # ---- what the loop needs
     def _enter(self, task: Task) -> Task:
@@ -478,6 +481,21 @@ class Learner:
     def _parameter(self, name: str, at: Any) -> Any:
         segment = self.layout[name]
         return self.ops.reshape(at[segment.start : segment.stop], segment.shape)
+
+    @property
+    def pass_done(self) -> float:
+        """How much of the current pass over the task's samples is done, from 0 to 1 in its last step."""
+        steps = self._per_pass(len(self._samples))
+        return (self.position.step % steps) / max(1, steps - 1)
+
+    @property
+    def gated(self) -> dict[str, int]:
+        """The layers whose units can be gated, from the input up: name -> units."""
+        units = getattr(self.model, "units", ())
+        if not units:
+            raise LifelongError("this method gates units: give it a network of ReLU layers, mlp or cnn")
+        names = [name.removesuffix(".weight") for name in self.layout if name.endswith(".weight")]
+        return dict(zip(names, units, strict=False))
 
     def assign(self, theta: Any) -> None:
         """Set all parameters at once (pruning does), between steps."""

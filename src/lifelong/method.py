@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +21,11 @@ THETA = "theta"
 """The fill of a vector whose new entries start at the parameters' own values."""
 
 STAGES = ("regularize", "project", "mask")
+
+
+def part_names(method: str) -> list[str]:
+    """The parts' names in a method's: ``er+ewc``, ``der+++ewc``."""
+    return re.split(r"\+(?=\w)", method)
 
 
 class Part:

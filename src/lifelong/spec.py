@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import data, models
 from .errors import LifelongError, accept, at_least, of_types, unknown
+from .method import part_names
 from .optimize import Schedule, optimizer
 from .samples import Dataset
 from .stream import Stream
@@ -110,8 +111,8 @@ class Spec:
         options.pop("stream", None)
         self._memory(options)
         for part in options:
-            if part not in self.method.split("+"):
-                known = [*self.method.split("+"), "model", "optimizer", "schedule", "stream"]
+            if part not in part_names(self.method):
+                known = [*part_names(self.method), "model", "optimizer", "schedule", "stream"]
                 raise unknown("part in --set", part, known)
         return Learner(
             recipe,
@@ -132,7 +133,7 @@ class Spec:
         """Whether a part of the method stores samples, so that ``memory`` means something."""
         from .methods import registry
 
-        kinds = [registry()[part] for part in self.method.split("+") if part in registry()]
+        kinds = [registry()[part] for part in part_names(self.method) if part in registry()]
         return any(f.name == "capacity" for kind in kinds for f in fields(kind))  # type: ignore[arg-type]
 
     def _memory(self, options: dict[str, dict[str, Any]]) -> None:
@@ -143,7 +144,7 @@ class Spec:
         if self.memory is None:
             return
         parse_capacity(self.memory)
-        for part in self.method.split("+"):
+        for part in part_names(self.method):
             kind = registry().get(part)
             if kind is not None and "capacity" in {f.name for f in fields(kind)}:  # type: ignore[arg-type]
                 options[part] = {"capacity": _value(self.memory)} | options.get(part, {})

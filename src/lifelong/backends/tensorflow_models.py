@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ..batch import Outputs
 from ..errors import LifelongError
-from ..models import CNN, MLP, VAE, ResNet18
+from ..models import CNN, MLP, VAE, Columns, ResNet18
 
 Tensor = Any
 Parameters = dict[str, Tensor]
@@ -85,11 +85,24 @@ class Body:
             self.sites.append((name, x, z))
         return z
 
-    def stack(self, p: Parameters, names: list[str], x: Tensor) -> Tensor:
+    def stack(self, p: Parameters, names: list[str], x: Tensor, gates: Gates | None = None) -> Tensor:
         """Dense layers, each followed by ReLU."""
         for name in names:
             x = tf.nn.relu(self.dense(p, name, x))
+            x = x if gates is None else gates(x)
         return x
+
+
+class Gates:
+    """``gates`` ``[rows, units]``, which multiply what one ReLU after another lets through."""
+
+    def __init__(self, gates: Tensor) -> None:
+        self.gates, self.start = gates, 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        own = self.gates[:, self.start : self.start + x.shape[-1]]
+        self.start += x.shape[-1]
+        return x * tf.reshape(own, [own.shape[0], *[1] * (len(x.shape) - 2), own.shape[1]])
 
 
 class Dense(Body):
@@ -100,7 +113,7 @@ class Dense(Body):
         self.names = self.declare_stack("body", [_size(shape), *recipe.hidden], first=1)
 
     def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Tensor) -> Tensor:
-        return self.stack(p, self.names, _flat(x))
+        return self.stack(p, self.names, _flat(x), _gates(args))
 
 
 class Convolutional(Body):
@@ -119,12 +132,12 @@ class Convolutional(Body):
         self.names = self.declare_stack("body", [size, recipe.features], 2 + 3 * len(recipe.channels))
 
     def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Tensor) -> Tensor:
-        x = x[..., None] if x.shape.rank == 3 else x
+        x, gates = x[..., None] if x.shape.rank == 3 else x, _gates(args)
         for name in self.convolutions:
             kernel = tf.transpose(p[f"{name}.weight"], [2, 3, 1, 0])
             x = tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + p[f"{name}.bias"])
-            x = tf.nn.max_pool2d(x, 2, 2, "VALID")
-        return self.stack(p, self.names, _flat(tf.transpose(x, [0, 3, 1, 2])))
+            x = tf.nn.max_pool2d(x if gates is None else gates(x), 2, 2, "VALID")
+        return self.stack(p, self.names, _flat(tf.transpose(x, [0, 3, 1, 2])), gates)
 
 
 class Residual(Body):
@@ -153,6 +166,75 @@ class Residual(Body):
             h = self.convolution(p, name, "2", h, training)
             x = tf.nn.relu(h + (x if a == b else self.convolution(p, name, "3", x, training, stride)))
         return tf.reduce_mean(x, [1, 2])
+
+
+class SideBySide(Body):
+    """Networks of which each row's ``column`` says which answers."""
+
+    def __init__(self, recipe: Columns, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.columns = [build(recipe.body, shape) for _ in range(recipe.count)]
+        self.random = self.columns[0].random
+        for k, own in enumerate(self.columns):
+            self.shapes |= {_within(k, name): shape for name, shape in own.shapes.items()}
+            self.statistics |= {_within(k, name): shape for name, shape in own.statistics.items()}
+
+    def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Any) -> Tensor:
+        column, last, answers = args.get("column"), len(self.columns) - 1, []
+        for k, own in enumerate(self.columns):
+            if column is None and k < last:
+                continue
+            pieces = {name: p[_within(k, name)] for name in own.shapes | own.statistics}
+            answers.append(own(pieces, x, training and k == last))
+            self.updates |= {_within(k, name): value for name, value in own.updates.items()}
+        return _answering(answers, column)
+
+
+class Progressive(Body):
+    """Columns of dense layers, each of which sees the layers below of those before it."""
+
+    def __init__(self, widths: list[int], count: int) -> None:
+        super().__init__()
+        layers = list(pairwise(widths))
+        self.columns = [[f"body.columns.{k}.{i}" for i in range(len(layers))] for k in range(count)]
+        for names in self.columns:
+            for name, (a, b) in zip(names, layers, strict=True):
+                self.declare(name, b, a)
+        for k in range(1, count):
+            for i, (a, b) in enumerate(layers[1:]):
+                self.shapes[f"body.laterals.{k - 1}.{i}.weight"] = (b, k * a)
+
+    def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Any) -> Tensor:
+        below: list[list[Tensor]] = []  # the layers of the columns before, inputs first
+        for k, names in enumerate(self.columns):
+            hidden = [_flat(x)]
+            for i, name in enumerate(names):
+                z = self.dense(p, name, hidden[-1])
+                if k and i:
+                    others = tf.stop_gradient(tf.concat([other[i] for other in below], 1))
+                    lateral = p[f"body.laterals.{k - 1}.{i - 1}.weight"]
+                    z = z + tf.matmul(others, lateral, transpose_b=True)
+                hidden.append(tf.nn.relu(z))
+            below.append(hidden)
+        return _answering([hidden[-1] for hidden in below], args.get("column"))
+
+
+def _within(column: int, name: str) -> str:
+    return name.replace("body.", f"body.columns.{column}.", 1)
+
+
+def _answering(answers: list[Tensor], column: Tensor | None) -> Tensor:
+    """Of every row, the features of its column; without one, those of the last."""
+    if column is None:
+        return answers[-1]
+    return tf.add_n([a * tf.cast(column == k, a.dtype)[:, None] for k, a in enumerate(answers)])
+
+
+def _columns(recipe: Columns, shape: tuple[int, ...]) -> Body:
+    if not recipe.lateral:
+        return SideBySide(recipe, shape)
+    assert isinstance(recipe.body, MLP)
+    return Progressive([_size(shape), *recipe.body.hidden], recipe.count)
 
 
 class Autoencoder(Body):
@@ -213,6 +295,7 @@ class Keras(Body):
 BODIES: dict[type, Callable[[Any, tuple[int, ...]], Body]] = {
     MLP: Dense,
     CNN: Convolutional,
+    Columns: _columns,
     ResNet18: Residual,
     VAE: Autoencoder,
 }
@@ -226,6 +309,10 @@ def build(recipe: Any, shape: tuple[int, ...]) -> Body:
             "(ll.models.mlp(400, 400)) or a keras.Model that ends in class scores"
         )
     return BODIES[type(recipe)](recipe, shape)
+
+
+def _gates(args: dict[str, Any]) -> Gates | None:
+    return Gates(args["gates"]) if "gates" in args else None
 
 
 def _flat(x: Tensor) -> Tensor:

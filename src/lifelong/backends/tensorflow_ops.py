@@ -113,6 +113,22 @@ class TensorflowOps:
         """Entry by entry."""
         return tf.exp(x)
 
+    def cosh(self, x: Tensor) -> Tensor:
+        """Entry by entry."""
+        return tf.cosh(x)
+
+    def clip(self, x: Tensor, low: float, high: float) -> Tensor:
+        """Entry by entry, at least ``low`` and at most ``high``."""
+        return tf.clip_by_value(x, low, high)
+
+    def maximum(self, a: Tensor, b: Tensor) -> Tensor:
+        """The larger of two entries."""
+        return tf.maximum(a, b)
+
+    def max(self, x: Tensor) -> Tensor:
+        """The largest entry."""
+        return tf.reduce_max(x)
+
     def sum(self, x: Tensor, axis: int | None = None) -> Tensor:
         """Over one axis, or all."""
         return tf.reduce_sum(x, axis)
@@ -120,6 +136,14 @@ class TensorflowOps:
     def mean(self, x: Tensor, axis: int | None = None) -> Tensor:
         """Over one axis, or all."""
         return tf.reduce_mean(x, axis)
+
+    def dot(self, a: Tensor, b: Tensor) -> Tensor:
+        """The sum of the products of two vectors' entries."""
+        return tf.tensordot(a, b, 1)
+
+    def matvec(self, matrix: Tensor, vector: Tensor) -> Tensor:
+        """``[a, b] @ [b] -> [a]``."""
+        return tf.linalg.matvec(matrix, vector)
 
     def cumsum(self, x: Tensor) -> Tensor:
         """Over the last axis."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..batch import Outputs
 from ..errors import LifelongError
-from ..models import CNN, MLP, VAE, ResNet18
+from ..models import CNN, MLP, VAE, Columns, ResNet18
 
 
 @singledispatch
@@ -22,17 +22,92 @@ def build(recipe: object, shape: tuple[int, ...]) -> nn.Module:
     )
 
 
-def dense(widths: list[int]) -> nn.Sequential:
+class Chain(nn.Sequential):
+    """Layers one after another; ``gates`` ``[rows, units]`` multiply what the ReLUs let through."""
+
+    def forward(self, x: Tensor, gates: Tensor | None = None) -> Tensor:
+        start = 0
+        for layer in self:
+            x = layer(x)
+            if gates is not None and isinstance(layer, nn.ReLU):
+                own = gates[:, start : start + x.shape[1]]
+                x = x * own.reshape(*own.shape, *[1] * (x.ndim - 2))
+                start += x.shape[1]
+        return x
+
+
+def dense(widths: list[int]) -> Chain:
     """Linear layers between these widths, each followed by ReLU."""
     layers: list[nn.Module] = []
     for a, b in pairwise(widths):
         layers += [nn.Linear(a, b), nn.ReLU()]
-    return nn.Sequential(*layers)
+    return Chain(*layers)
 
 
 @build.register
 def _(recipe: MLP, shape: tuple[int, ...]) -> nn.Module:
-    return nn.Sequential(nn.Flatten(), *dense([_size(shape), *recipe.hidden]))
+    return Chain(nn.Flatten(), *dense([_size(shape), *recipe.hidden]))
+
+
+class SideBySide(nn.Module):
+    """Networks of which each row's ``column`` says which answers."""
+
+    def __init__(self, recipe: Columns, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.columns = nn.ModuleList(build(recipe.body, shape) for _ in range(recipe.count))
+
+    def train(self, mode: bool = True) -> SideBySide:
+        super().train(mode)
+        for finished in self.columns[:-1]:
+            finished.train(False)  # their statistics stand still
+        return self
+
+    def forward(self, x: Tensor, column: Tensor | None = None) -> Tensor:
+        if column is None:
+            return self.columns[-1](x)
+        return answering([own(x) for own in self.columns], column)
+
+
+class Progressive(nn.Module):
+    """Columns of dense layers, each of which sees the layers below of those before it."""
+
+    def __init__(self, widths: list[int], count: int) -> None:
+        super().__init__()
+        self.columns = nn.ModuleList(
+            nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths)) for _ in range(count)
+        )
+        self.laterals = nn.ModuleList(
+            nn.ModuleList(nn.Linear(k * a, b, bias=False) for a, b in pairwise(widths[1:]))
+            for k in range(1, count)
+        )
+
+    def forward(self, x: Tensor, column: Tensor | None = None) -> Tensor:
+        below: list[list[Tensor]] = []  # the layers of the columns before, inputs first
+        for k, layers in enumerate(self.columns):
+            hidden = [x.flatten(1)]
+            for i, layer in enumerate(layers):  # type: ignore[arg-type, var-annotated]
+                z = layer(hidden[-1])
+                if k and i:
+                    others = torch.cat([other[i] for other in below], 1).detach()
+                    z = z + self.laterals[k - 1][i - 1](others)  # type: ignore[index]
+                hidden.append(z.relu())
+            below.append(hidden)
+        return answering([hidden[-1] for hidden in below], column)
+
+
+def answering(answers: list[Tensor], column: Tensor | None) -> Tensor:
+    """Of every row, the features of its column; without one, those of the last."""
+    if column is None:
+        return answers[-1]
+    return sum(a * (column == k).unsqueeze(1).to(a.dtype) for k, a in enumerate(answers))  # type: ignore[return-value]
+
+
+@build.register
+def _(recipe: Columns, shape: tuple[int, ...]) -> nn.Module:
+    if not recipe.lateral:
+        return SideBySide(recipe, shape)
+    assert isinstance(recipe.body, MLP)
+    return Progressive([_size(shape), *recipe.body.hidden], recipe.count)
 
 
 @build.register
@@ -45,7 +120,7 @@ def _(recipe: CNN, shape: tuple[int, ...]) -> nn.Module:
         layers += [nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     side = [n // 2 ** len(recipe.channels) for n in shape[:2]]
     size = side[0] * side[1] * channels[-1]
-    return nn.Sequential(*layers, nn.Flatten(), *dense([size, recipe.features]))
+    return Chain(*layers, nn.Flatten(), *dense([size, recipe.features]))
 
 
 class ChannelsFirst(nn.Module):

@@ -110,6 +110,22 @@ class TorchOps:
         """Entry by entry."""
         return x.exp()
 
+    def cosh(self, x: Tensor) -> Tensor:
+        """Entry by entry."""
+        return x.cosh()
+
+    def clip(self, x: Tensor, low: float, high: float) -> Tensor:
+        """Entry by entry, at least ``low`` and at most ``high``."""
+        return x.clamp(low, high)
+
+    def maximum(self, a: Tensor, b: Tensor) -> Tensor:
+        """The larger of two entries."""
+        return torch.maximum(a, b)
+
+    def max(self, x: Tensor) -> Tensor:
+        """The largest entry."""
+        return x.max()
+
     def sum(self, x: Tensor, axis: int | None = None) -> Tensor:
         """Over one axis, or all."""
         return x.sum() if axis is None else x.sum(axis)
@@ -117,6 +133,14 @@ class TorchOps:
     def mean(self, x: Tensor, axis: int | None = None) -> Tensor:
         """Over one axis, or all."""
         return x.mean() if axis is None else x.mean(axis)
+
+    def dot(self, a: Tensor, b: Tensor) -> Tensor:
+        """The sum of the products of two vectors' entries."""
+        return torch.dot(a, b)
+
+    def matvec(self, matrix: Tensor, vector: Tensor) -> Tensor:
+        """``[a, b] @ [b] -> [a]``."""
+        return matrix @ vector
 
     def cumsum(self, x: Tensor) -> Tensor:
         """Over the last axis."""

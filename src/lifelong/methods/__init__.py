@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from ..errors import accept, of_types, unknown
-from ..method import Method, Part
+from ..method import Method, Part, part_names
 
 
 @cache
@@ -38,7 +38,7 @@ def method(spec: str | Part | Method, options: Mapping[str, Mapping[str, Any]] |
     if isinstance(spec, Part):
         return Method([spec])
     parts = []
-    for name in spec.split("+"):
+    for name in part_names(spec):
         if name not in registry():
             raise unknown("method", name, registry())
         kind, arguments = registry()[name], dict((options or {}).get(name, {}))

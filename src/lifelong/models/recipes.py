@@ -16,12 +16,24 @@ from ..errors import LifelongError, accept, of_types, unknown
 class Recipe:
     """What all recipes are."""
 
+    @property
+    def units(self) -> tuple[int, ...]:
+        """Units (channels) of every ReLU layer that can be gated; () where none can.
+
+        Such a network takes ``gates [rows, sum(units)]``, which multiply what each lets through.
+        """
+        return ()
+
 
 @dataclass(frozen=True)
 class MLP(Recipe):
     """Flattened inputs through ReLU layers of these widths: ``[n, ...] -> [n, hidden[-1]]``."""
 
     hidden: tuple[int, ...] = (400, 400)
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        return self.hidden
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,30 @@ class CNN(Recipe):
 
     channels: tuple[int, ...] = (32, 64)
     features: int = 128
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        return (*self.channels, self.features)
+
+
+@dataclass(frozen=True)
+class Columns(Recipe):
+    """Several networks side by side, of which a row's ``column`` (``int [rows]``) says which answers.
+
+    With ``lateral`` connections, for an MLP only, layer i of column k sees layer i - 1 of all columns
+    before it too, and hands no gradient back to them (Rusu et al., "Progressive neural networks",
+    2016, eq. 1):  h_i^k = relu(W_i^k h_{i-1}^k + sum_{j<k} U_i^{k:j} h_{i-1}^j).
+    """
+
+    body: Recipe
+    count: int = 1
+    lateral: bool = False
+
+    def __post_init__(self) -> None:
+        fits = (MLP,) if self.lateral else (MLP, CNN, ResNet18)
+        if not isinstance(self.body, fits):
+            kinds = " or ".join(kind.__name__.lower() for kind in fits)
+            raise LifelongError(f"columns {'with lateral connections ' * self.lateral}are of {kinds}")
 
 
 @dataclass(frozen=True)

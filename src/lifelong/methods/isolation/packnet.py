@@ -88,8 +88,4 @@ class PackNet(Part):
         used = (owner > 0) & (owner <= number)
         if learner.position.learning and number == learner.position.task + 1:
             used = used | (owner == 0)
-        own = ops.where(used, learner.theta, 0.0)
-        out = learner.outputs(batch, at=own)
-        if "head.weight" not in learner.layout:  # a model of the user's own
-            return out.scores
-        return learner.head_scores(out.features, learner.heads[task], at=own)
+        return learner.own_head(batch, at=ops.where(used, learner.theta, 0.0))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...errors import at_least, one_of
-from ...method import Part
+from ...errors import one_of
+from .replay import Replay
 
 if TYPE_CHECKING:
     from ...batch import Batch, Step
@@ -19,50 +19,40 @@ TOLD = ("task", "domain", "class")
 
 
 @dataclass(eq=False)
-class ER(Part):
+class ER(Replay):
     """Keep some samples of the past and train on them beside the new ones.
 
     loss = mean over the step's rows, stored rows beside the stream's. With ``weights="tasks"``,
     in task c:  loss = 1/c mean(stream's rows) + (1 - 1/c) mean(stored rows).
 
     Args:
-        capacity: of the memory: samples (500), of each class ("100/class") or bytes ("2MB").
-        admission: ``reservoir``, ``balanced`` or ``ring``; see :class:`lifelong.memory.Memory`.
-        rows: stored rows a step; None: as many as the stream's.
+        capacity, admission, rows: of the memory; see :class:`Replay`.
         weights: ``rows`` or ``tasks``.
         admit: offer every sample when it is first met (``step``) or when its task ends (``task``).
     """
 
-    capacity: int | str = 500
-    admission: str = "reservoir"
-    rows: int | None = None
     weights: str = "rows"
     admit: str = "step"
 
     name = "er"
-    family = "replay"
     paper = "Chaudhry et al., On tiny episodic memories in continual learning (2019)"
-    revisits = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("weights", self.weights, ("rows", "tasks"))
         one_of("admit", self.admit, ("step", "task"))
-        at_least(1, rows=self.rows)
         if self.admit == "task" or self.weights == "tasks":
             self.scenarios = TOLD  # type: ignore[misc]
 
-    def start(self, learner: Learner) -> None:
-        self.stored = self.memory(self.capacity, self.admission)
-
     def batch(self, learner: Learner, batch: Batch) -> None:
         weight = learner.position.task if self.weights == "tasks" else None
-        rows = self.stored.draw(self.rows or len(batch.samples), learner.rng) if weight != 0 else None
+        rows = self.draw(learner, batch) if weight != 0 else None
         if rows is not None:
             batch.add(rows, by=self, weight=weight)
 
     def observe(self, learner: Learner, step: Step) -> None:
-        if self.admit == "step" and step.batch.fresh is not None:
-            self.stored.offer(step.batch.fresh, learner.rng)
+        if self.admit == "step":
+            super().observe(learner, step)
 
     def end(self, learner: Learner, task: Task, phase: Phase) -> None:
         if self.admit == "task" and phase.last:

@@ -1,0 +1,98 @@
+"""Gradient episodic memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...batch import Batch
+from ...errors import at_least
+from ...method import Part
+from ...samples import Samples
+
+if TYPE_CHECKING:
+    from ...batch import Step
+    from ...learner import Learner
+
+RIDGE = 1e-3
+
+
+@dataclass(eq=False)
+class GEM(Part):
+    """Step so that the loss on no earlier task's memory rises.
+
+    With G the gradients of the earlier tasks' mean losses, one a row, where any of G g is below 0:
+    g <- g + G^T v, v being the solution of  min 1/2 v G G^T v + v G g,  v >= margin
+    (Lopez-Paz & Ranzato, eqs. 8 to 11; a ridge of 1e-3 on G G^T keeps it regular).
+
+    Args:
+        capacity: stored samples of each task, the last that it showed.
+        margin: the least v; above 0 it also favours what the earlier tasks gain.
+    """
+
+    capacity: int = 256
+    margin: float = 0.5
+
+    name = "gem"
+    family = "replay"
+    paper = "Lopez-Paz & Ranzato, Gradient episodic memory for continual learning (NeurIPS 2017)"
+    scenarios = ("task", "domain", "class")
+    needs = ("boundaries",)
+    revisits = True
+    order = "project"
+    host = True
+
+    def __post_init__(self) -> None:
+        at_least(1, capacity=self.capacity)
+
+    def start(self, learner: Learner) -> None:
+        self.stored = self.memory(None)
+        self.tasks = self.derived(lambda: self._by_task(learner))
+
+    def _by_task(self, learner: Learner) -> list[Batch]:
+        """The earlier tasks' samples, as batches of tensors."""
+        held, now = self.stored.samples, learner.position.task
+        rows = [] if held is None else [held.take(held.place == t).drop("place") for t in range(now)]
+        batches = [Batch(samples) for samples in rows if len(samples)]
+        for batch in batches:
+            learner.backend.batch(batch)
+        return batches
+
+    def begin(self, learner: Learner, task: Any) -> None:
+        self.tasks = None
+
+    def gradient(self, learner: Learner, batch: Batch, g: Any) -> Any:
+        if not self.tasks:
+            return g
+        ops, G = learner.ops, learner.ops.stack([learner.grad(rows) for rows in self.tasks])
+        along = ops.numpy(ops.matvec(G, g)).astype(float)
+        if along.min() >= 0:
+            return g
+        v = dual(ops.numpy(G @ ops.transpose(G)).astype(float), along, self.margin)
+        return g + ops.matvec(ops.transpose(G), ops.cast(ops.tensor(v)))
+
+    def observe(self, learner: Learner, step: Step) -> None:
+        if step.batch.fresh is not None:
+            now = learner.position.task
+            fresh = step.batch.fresh.replace(place=np.full(len(step.batch.fresh), now))
+            held = fresh if self.stored.samples is None else Samples.concat([self.stored.samples, fresh])
+            mine = np.flatnonzero(held.place == now)
+            keep = np.setdiff1d(np.arange(len(held)), mine[: -self.capacity])
+            self.stored.fill(held.take(keep))
+
+
+def dual(gram: np.ndarray, along: np.ndarray, margin: float) -> np.ndarray:
+    """argmin over v >= margin of 1/2 v gram v + v along, ``float64 [tasks]``.
+
+    With u = v - margin >= 0 and gram = L L^T it is a nonnegative least squares problem (Lawson &
+    Hanson, 1974):  min |L^T u + L^-1 (along + gram margin)|.
+    """
+    from scipy.linalg import solve_triangular
+    from scipy.optimize import nnls
+
+    gram = (gram + gram.T) / 2 + RIDGE * np.eye(len(gram))
+    L = np.linalg.cholesky(gram)
+    u, _ = nnls(L.T, -solve_triangular(L, along + gram @ np.full(len(gram), margin), lower=True))
+    return u + margin
