@@ -138,6 +138,16 @@ class Memory:
             new[:, : held.shape[1]] = held
             self.samples = self.samples.replace(**{name: new})
 
+    def renew(self, samples: Samples) -> None:
+        """Let the stored samples among these be as they are here; nothing comes in or goes."""
+        if self.samples is None:
+            return
+        order = np.argsort(samples.id)
+        at = np.minimum(np.searchsorted(samples.id, self.samples.id, sorter=order), len(samples) - 1)
+        rows = np.flatnonzero(samples.id[order[at]] == self.samples.id)
+        for name, array in self.samples.columns.items():
+            array[rows] = samples.columns[name][order[at[rows]]]
+
     def remove(self, ids: Iterable[int]) -> int:
         """Forget the samples with these ids (a request to delete, an audit); how many were held.
 

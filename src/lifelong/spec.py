@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STREAMS = {
     "split": ("classes_per_task", "natural_order", "validation"),
-    "permuted": ("tasks", "validation"),
+    "permuted": ("tasks", "pad", "validation"),
     "rotated": ("tasks", "angles", "validation"),
 }
 OTHERS = {"by": ("validation",), "whole": ("validation",)}

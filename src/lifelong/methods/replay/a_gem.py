@@ -20,7 +20,7 @@ class AGEM(Replay):
     g <- g - (g . r) / (r . r) r   (Chaudhry et al., eq. 11).
 
     Args:
-        capacity, admission, rows: of the memory; see :class:`Replay`.
+        capacity, admission, rows, admit: of the memory; see :class:`Replay`.
     """
 
     name = "a-gem"

@@ -20,10 +20,12 @@ class DER(Replay):
     """Keep samples with the scores that they were given, and go on giving them these scores.
 
     loss += alpha mean (z - z~)^2 over stored rows and the classes that were known when a row was
-    stored (Buzzega et al., eq. 6), z being the scores now and z~ those when it was first met.
+    stored (Buzzega et al., eq. 6), z being the scores now and z~ those when it was met; in a later
+    pass over the task it is given those of then. About classes that came afterwards the stored scores
+    say nothing, so used alone under ``class`` it wants all outputs from the start: ``output="all"``.
 
     Args:
-        capacity, admission, rows: of the memory; see :class:`Replay`.
+        capacity, admission, rows, admit: of the memory; see :class:`Replay`.
         alpha: the weight of the stored scores.
     """
 
@@ -48,6 +50,13 @@ class DER(Replay):
         apart = (z - learner.ops.where(known, stored, z)) ** 2
         return self.alpha * learner.ops.sum(apart) / learner.ops.sum(learner.ops.cast(known))
 
-    def kept(self, learner: Learner, step: Step, fresh: Samples) -> Samples:
+    def observe(self, learner: Learner, step: Step) -> None:
+        if step.batch.fresh is None:
+            self.stored.renew(self.kept(learner, step.batch.samples, step))
+        super().observe(learner, step)
+
+    def kept(self, learner: Learner, samples: Samples, step: Step | None = None) -> Samples:
+        if step is None:
+            return samples.replace(logits=learner.ops.numpy(learner.outputs(samples).scores))
         scores = learner.ops.numpy(step.out.scores)[: len(step.batch.samples)]
-        return fresh.replace(logits=scores[np.isin(step.batch.samples.id, fresh.id)])
+        return samples.replace(logits=scores[np.isin(step.batch.samples.id, samples.id)])

@@ -20,7 +20,7 @@ class DERpp(DER):
     anew (Buzzega et al., eq. 7, algorithm 2).
 
     Args:
-        capacity, admission, rows: of the memory; see :class:`Replay`.
+        capacity, admission, rows, admit: of the memory; see :class:`Replay`.
         alpha: the weight of the stored scores.
         beta: the weight of the stored labels.
     """

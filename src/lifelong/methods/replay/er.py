@@ -6,16 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import one_of
-from .replay import Replay
+from .replay import TOLD, Replay
 
 if TYPE_CHECKING:
-    from ...batch import Batch, Step
-    from ...learner import Learner, Phase
-    from ...stream import Task
-
-
-TOLD = ("task", "domain", "class")
-"""The scenarios that tell where a task ends."""
+    from ...batch import Batch
+    from ...learner import Learner
 
 
 @dataclass(eq=False)
@@ -26,13 +21,11 @@ class ER(Replay):
     in task c:  loss = 1/c mean(stream's rows) + (1 - 1/c) mean(stored rows).
 
     Args:
-        capacity, admission, rows: of the memory; see :class:`Replay`.
+        capacity, admission, rows, admit: of the memory; see :class:`Replay`.
         weights: ``rows`` or ``tasks``.
-        admit: offer every sample when it is first met (``step``) or when its task ends (``task``).
     """
 
     weights: str = "rows"
-    admit: str = "step"
 
     name = "er"
     paper = "Chaudhry et al., On tiny episodic memories in continual learning (2019)"
@@ -40,8 +33,7 @@ class ER(Replay):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("weights", self.weights, ("rows", "tasks"))
-        one_of("admit", self.admit, ("step", "task"))
-        if self.admit == "task" or self.weights == "tasks":
+        if self.weights == "tasks":
             self.scenarios = TOLD  # type: ignore[misc]
 
     def batch(self, learner: Learner, batch: Batch) -> None:
@@ -49,11 +41,3 @@ class ER(Replay):
         rows = self.draw(learner, batch) if weight != 0 else None
         if rows is not None:
             batch.add(rows, by=self, weight=weight)
-
-    def observe(self, learner: Learner, step: Step) -> None:
-        if self.admit == "step":
-            super().observe(learner, step)
-
-    def end(self, learner: Learner, task: Task, phase: Phase) -> None:
-        if self.admit == "task" and phase.last:
-            self.stored.offer(task.train, learner.rng)
