@@ -294,7 +294,7 @@ def rotations(name: str, seed: int) -> Result:
 
     words = stream.description | {"samples": 1000}
     stream = ll.Stream(**(vars(stream) | {"make": make, "description": words}))
-    method, lr = {"naive": ("naive", 0.003), "gem": (ll.GEM(256, 0.5), 0.1)}[name]
+    method, lr = {"naive": ("naive", 0.003), "gem": (ll.GEM("256/task", 0.5), 0.1)}[name]
     learner = ll.Learner(Xavier(seed), method, optimizer=ll.SGD(lr), batch=10, epochs=1, seed=seed)
     command = f"python benchmarks/reproduce.py --rotations {name} {seed}"
     return ll.run(learner, stream, RESULTS / "rotated-mnist", command=command)

@@ -29,20 +29,30 @@ class Memory:
     ring       the class   arrival  the latest of each class (Chaudhry et al., "Tiny memories", 2019)
     ========== =========== ======== ==================================================================
 
+    Where the memory is kept by ``task``, the task (column ``place``) takes the class's part in that.
+
     Args:
-        capacity: samples (``500``), samples of each class (``"100/class"``), bytes (``"2MB"``,
-            counting every stored column), or None for no bound.
+        capacity: samples (``500``), samples of each class or task (``"100/class"``), bytes
+            (``"2MB"``, counting every stored column), or None for no bound.
         admission: one of the above.
+        group: ``class`` or ``task``.
 
     Raises:
         LifelongError: for a capacity below one sample or an unknown admission policy.
     """
 
-    def __init__(self, capacity: int | str | None, admission: str = "reservoir") -> None:
+    def __init__(
+        self, capacity: int | str | None, admission: str = "reservoir", group: str = "class"
+    ) -> None:
         if admission not in ADMISSIONS:
             raise unknown("admission policy", admission, ADMISSIONS)
-        self.admission = admission
+        self.admission, self.group = admission, {"class": "y", "task": "place"}[group]
         self.limit = parse_capacity(capacity)
+        unit = self.limit[1] if self.limit else "samples"
+        if unit not in ("samples", "bytes", f"a {group}"):
+            raise LifelongError(f"memory {capacity!r}: this one is kept by {group}, give it 100/{group}")
+        self.each = unit == f"a {group}"
+        """Whether the bound is that of every group."""
         self.samples: Samples | None = None
         self.keys = np.empty(0)
         """The key of every stored sample."""
@@ -75,22 +85,26 @@ class Memory:
         arrival = np.arange(self.offered, self.offered + len(samples))
         keys = -arrival.astype(float) if self.admission == "ring" else rng.random(len(samples))
         self.offered += len(samples)
-        whole = self.limit is not None and self.limit[1] != "a class"
+        whole = capacity is not None and not self.each
         if self.admission == "reservoir" and whole and len(self) == capacity:
             small = keys < self.keys.max()  # no other can come in
             if not small.any():
                 return
             samples, keys = samples.take(small), keys[small]
+        held = [] if self.samples is None else [self.samples]
+        labels = np.concatenate([part.columns[self.group] for part in (*held, samples)])
         keys = np.concatenate([self.keys, keys])
-        if capacity is None or (whole and len(keys) <= capacity):
-            stay = np.ones(len(keys), bool)
-        elif self.admission == "reservoir" and whole:
+        self._write(samples, keys, self._staying(keys, labels, capacity))
+
+    def _staying(self, keys: np.ndarray, labels: np.ndarray, capacity: int | None) -> np.ndarray:
+        """A mask of those that stay."""
+        if capacity is None or (not self.each and len(keys) <= capacity):
+            return np.ones(len(keys), bool)
+        if self.admission == "reservoir" and not self.each:
             stay = np.zeros(len(keys), bool)
             stay[np.argpartition(keys, capacity - 1)[:capacity]] = True
-        else:
-            labels = np.concatenate([self.samples.y, samples.y]) if self.samples else samples.y
-            stay = _smallest(keys, labels, capacity, each=not whole)
-        self._write(samples, keys, stay)
+            return stay
+        return _smallest(keys, labels, capacity, each=self.each)
 
     def _write(self, samples: Samples, keys: np.ndarray, stay: np.ndarray) -> None:
         """Keep what stays; what comes in takes the place of what goes, the rest is appended."""
@@ -113,7 +127,7 @@ class Memory:
     def share(self, samples: Samples, classes: int) -> int:
         """How many samples of each of so many classes fit; at least one must."""
         capacity = self.capacity(samples)
-        if capacity is None or self.limit[1] == "a class":  # type: ignore[index]
+        if capacity is None or self.each:
             return len(samples) if capacity is None else capacity
         if capacity < classes:
             raise LifelongError(f"a memory of {capacity} samples for {classes} classes: give it more")
@@ -121,7 +135,7 @@ class Memory:
 
     def fill(self, samples: Samples | None) -> None:
         """Replace what is stored: herding chooses for itself, within :meth:`share`."""
-        if samples is not None and self.limit is not None and self.limit[1] != "a class":
+        if samples is not None and not self.each:
             capacity = self.capacity(samples)
             if capacity is not None and len(samples) > capacity:
                 raise LifelongError(f"{len(samples)} samples for a memory of {capacity}")
@@ -137,6 +151,9 @@ class Memory:
             new = np.full((len(held), width), np.nan, held.dtype)
             new[:, : held.shape[1]] = held
             self.samples = self.samples.replace(**{name: new})
+            capacity = self.capacity(self.samples)  # in bytes it holds fewer of what has grown
+            stay = self._staying(self.keys, self.samples.columns[self.group], capacity)
+            self.samples, self.keys = self.samples.take(stay), self.keys[stay]
 
     def renew(self, samples: Samples) -> None:
         """Let the stored samples among these be as they are here; nothing comes in or goes."""
@@ -211,11 +228,22 @@ def parse_capacity(capacity: int | str | None) -> tuple[int, str] | None:
     """``(500, "samples")`` of 500 or "500", ``(2_000_000, "bytes")`` of "2MB", ``(100, "a class")``."""
     if capacity is None:
         return None
-    match = re.fullmatch(r"(\d+|\d+\.\d+(?=\s*.B))\s*(B|kB|KB|MB|GB|/class)?", str(capacity).strip())
+    match = re.fullmatch(
+        r"(\d+|\d+\.\d+(?=\s*.B))\s*(B|kB|KB|MB|GB|/class|/task)?", str(capacity).strip()
+    )
     if not match:
         raise LifelongError(f"memory {capacity!r}: give samples (500, 100/class) or bytes (2MB)")
-    scale = {None: 1, "/class": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}[match[2]]
-    unit = {None: "samples", "/class": "a class"}.get(match[2], "bytes")
+    scale = {
+        None: 1,
+        "/class": 1,
+        "/task": 1,
+        "B": 1,
+        "kB": 10**3,
+        "KB": 10**3,
+        "MB": 10**6,
+        "GB": 10**9,
+    }[match[2]]
+    unit = {None: "samples", "/class": "a class", "/task": "a task"}.get(match[2], "bytes")
     size = int(float(match[1]) * scale)
     if size < 1:
         raise LifelongError(f"memory {capacity!r} holds nothing: give at least 1, or use naive")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .errors import LifelongError
+from .memory import Memory
 from .state import Array, Derived, MemoryState, Nested, Scalar, Snapshot, State, Vector, Weight
 
 if TYPE_CHECKING:
@@ -148,14 +149,18 @@ class Part:
         return Scalar(value)
 
     def memory(
-        self, capacity: int | str | None, admission: str = "reservoir", wide: tuple[str, ...] = ()
+        self,
+        capacity: int | str | None,
+        admission: str = "reservoir",
+        group: str = "class",
+        wide: tuple[str, ...] = (),
     ) -> Any:
         """Stored samples; see :class:`lifelong.memory.Memory`.
 
         The columns named in ``wide`` are ``[n, classes]`` and grow with the learner's classes, NaN
         standing for what was not there when a sample was stored.
         """
-        return MemoryState(capacity, admission, wide)
+        return MemoryState(Memory(capacity, admission, group), wide)
 
     def snapshot(self, of: Learner | None = None) -> Any:
         """A frozen copy of a learner's parameters (this learner's, unless ``of`` is given)."""

@@ -138,8 +138,8 @@ class MemoryState(State):
 
     value: Memory
 
-    def __init__(self, capacity: int | str | None, admission: str, wide: tuple[str, ...]) -> None:
-        self.value, self.wide = Memory(capacity, admission), wide
+    def __init__(self, memory: Memory, wide: tuple[str, ...]) -> None:
+        self.value, self.wide = memory, wide
 
     def grow(self, remap: Any) -> None:
         self.value.widen(self.wide, self.owner.width)

@@ -184,9 +184,8 @@ class Backend(ABC):
         self.segments, self.counts, self.weights = {}, {"class": 0, "task": 0}, {}
         self.ages = np.zeros(0, int)
         given = self._make(model, head, inputs)
-        nothing = np.zeros(0)
-        self.theta = self._weights(nothing)
-        self.moments = [self._weights(nothing) for _ in range(count_moments(self.optimizer))]
+        nothing = self._weights(np.zeros(0))
+        self._hold(nothing, [nothing for _ in range(count_moments(self.optimizer))])
         self._rearrange(rng, given)
         self.activate(None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # before Keras is imported
 
@@ -16,12 +16,10 @@ import tensorflow as tf
 from ..batch import Batch, Outputs, Step
 from ..errors import LifelongError, unknown
 from ..optimize import SGD, Adam, AdamW, Optimizer
+from ..state import State, Weight
 from .base import Args, Backend
 from .tensorflow_models import Body, Keras, build
 from .tensorflow_ops import TensorflowOps
-
-if TYPE_CHECKING:
-    from ..state import State
 
 PRECISIONS = {"float32": tf.float32, "float64": tf.float64}
 NUMBERS = ("RATE", "AGES", "SEED", "WEIGHT", "ASIDE")
@@ -221,7 +219,7 @@ class TensorflowBackend(Backend):
         return self._compiled[key]
 
     def read(self, state: State) -> Any:
-        if not tf.inside_function():
+        if not tf.inside_function() or isinstance(state, Weight):
             return state.value
         with tf.init_scope():  # numbers, not symbols
             value = state.value

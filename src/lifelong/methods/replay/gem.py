@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...batch import Batch
-from ...errors import at_least
 from ...method import Part
-from ...samples import Samples
 
 if TYPE_CHECKING:
     from ...batch import Step
@@ -28,11 +26,12 @@ class GEM(Part):
     (Lopez-Paz & Ranzato, eqs. 8 to 11; a ridge of 1e-3 on G G^T keeps it regular).
 
     Args:
-        capacity: stored samples of each task, the last that it showed.
+        capacity: samples of each task ("256/task"), or samples or bytes that the tasks share equally;
+            of each, the last that it showed are kept.
         margin: the least v; above 0 it also favours what the earlier tasks gain.
     """
 
-    capacity: int = 256
+    capacity: int | str = "256/task"
     margin: float = 0.5
 
     name = "gem"
@@ -44,11 +43,8 @@ class GEM(Part):
     order = "project"
     host = True
 
-    def __post_init__(self) -> None:
-        at_least(1, capacity=self.capacity)
-
     def start(self, learner: Learner) -> None:
-        self.stored = self.memory(None)
+        self.stored = self.memory(self.capacity, "ring", group="task")
         self.tasks = self.derived(lambda: self._by_task(learner))
 
     def _by_task(self, learner: Learner) -> list[Batch]:
@@ -75,12 +71,8 @@ class GEM(Part):
 
     def observe(self, learner: Learner, step: Step) -> None:
         if step.batch.fresh is not None:
-            now = learner.position.task
-            fresh = step.batch.fresh.replace(place=np.full(len(step.batch.fresh), now))
-            held = fresh if self.stored.samples is None else Samples.concat([self.stored.samples, fresh])
-            mine = np.flatnonzero(held.place == now)
-            keep = np.setdiff1d(np.arange(len(held)), mine[: -self.capacity])
-            self.stored.fill(held.take(keep))
+            place = np.full(len(step.batch.fresh), learner.position.task)
+            self.stored.offer(step.batch.fresh.replace(place=place), learner.rng)
 
 
 def dual(gram: np.ndarray, along: np.ndarray, margin: float) -> np.ndarray:

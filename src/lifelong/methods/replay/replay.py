@@ -46,7 +46,7 @@ class Replay(Part):
             self.scenarios = TOLD  # type: ignore[misc]
 
     def start(self, learner: Learner) -> None:
-        self.stored = self.memory(self.capacity, self.admission, self.wide)
+        self.stored = self.memory(self.capacity, self.admission, wide=self.wide)
 
     def draw(self, learner: Learner, batch: Batch) -> Samples | None:
         """Different stored samples; None from an empty memory."""
