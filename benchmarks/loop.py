@@ -3,10 +3,10 @@
     python benchmarks/loop.py            # writes benchmarks/results/loop.json; about 15 minutes
 
 MLP 784-400-400-10, full MNIST, five tasks of two classes, batch 128, one epoch a task, SGD 0.1, one
-thread, no evaluation, no checkpoints; making the network counts on both sides. Naive, ER (a
-reservoir of 1,000) and EWC, each against the faster of two hand-written loops: idiomatic
-(torch.optim, one tensor a parameter) and flat (all parameters views of one vector). EWC's Fisher is
-computed by the same function on both sides.
+thread, no evaluation, no checkpoints; making the network counts on both sides. Naive, ER, DER and
+A-GEM (a reservoir of 1,000), EWC, SI and LwF, each against the faster of two hand-written loops:
+idiomatic (torch.optim, one tensor a parameter) and flat (all parameters views of one vector). EWC's
+Fisher is computed by the same function on both sides.
 
 Everything runs in one process. The loops take turns, A B A B ..., and what is quoted is the median
 of the paired ratios. Needs the MNIST data set (LIFELONG_DATA, or it is downloaded).
@@ -15,6 +15,7 @@ of the paired ratios. Needs the MNIST data set (LIFELONG_DATA, or it is download
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import platform
@@ -56,66 +57,113 @@ def network() -> nn.Sequential:
 
 
 class Reservoir:
-    """Algorithm R on preallocated arrays, a batch at a time."""
+    """Algorithm R on preallocated arrays, a batch at a time; DER's scores beside the labels."""
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
         self.x = np.empty((size, 28, 28), np.uint8)
         self.y = np.empty(size, np.int64)
+        self.z = np.empty((size, 10), np.float32)
         self.size, self.seen, self.rng = size, 0, rng
 
-    def add(self, x: np.ndarray, y: np.ndarray) -> None:
+    def add(self, x: np.ndarray, y: np.ndarray, z: np.ndarray | None = None) -> None:
         counts = np.arange(self.seen, self.seen + len(y))
         slots = np.where(counts < self.size, counts, self.rng.integers(0, counts + 1))
         keep = slots < self.size
         self.x[slots[keep]], self.y[slots[keep]] = x[keep], y[keep]
+        if z is not None:
+            self.z[slots[keep]] = z[keep]
         self.seen += len(y)
 
-    def sample(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         held = min(self.seen, self.size)
         rows = self.rng.choice(held, min(count, held), replace=False)
-        return self.x[rows], self.y[rows]
+        return self.x[rows], self.y[rows], self.z[rows]
 
 
 def batches(
-    xs: np.ndarray, ys: np.ndarray, method: str, memory: Reservoir, rng: np.random.Generator
+    xs: np.ndarray, ys: np.ndarray, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    """A shuffled pass: the new rows, and the rows to train on (with stored ones under ER)."""
+    """A shuffled pass."""
     order = rng.permutation(len(ys))
     for start in range(0, len(ys), BATCH):
         rows = order[start : start + BATCH]
-        x, y = xs[rows], ys[rows]
-        if method == "er" and memory.seen:
-            mx, my = memory.sample(len(rows))
-            yield x, y, np.concatenate([x, mx]), np.concatenate([y, my])
-        else:
-            yield x, y, x, y
+        yield xs[rows], ys[rows]
 
 
 def pixels(x: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(x).to(torch.float32).mul_(1 / 255)
 
 
+def loss_of(
+    method: str, model: nn.Module, teacher: nn.Module | None, x: np.ndarray, y: np.ndarray,
+    memory: Reservoir,
+) -> torch.Tensor:  # fmt: skip
+    """The step's loss; what a reservoir holds goes through the network beside the new rows."""
+    if method in ("er", "der") and memory.seen:
+        mx, my, mz = memory.sample(len(y))
+        scores = model(pixels(np.concatenate([x, mx])))
+        if method == "er":
+            loss = F.cross_entropy(scores, torch.from_numpy(np.concatenate([y, my])))
+        else:
+            loss = F.cross_entropy(scores[: len(y)], torch.from_numpy(y))
+            loss = loss + 0.5 * F.mse_loss(scores[len(y) :], torch.from_numpy(mz))
+    else:
+        inputs = pixels(x)
+        scores = model(inputs)
+        loss = F.cross_entropy(scores, torch.from_numpy(y))
+        if teacher is not None:
+            with torch.no_grad():
+                p = (teacher(inputs) / 2).softmax(1)
+            loss = loss - 4 * (p * (scores / 2).log_softmax(1)).sum(1).mean()
+    if method in ("er", "der", "a-gem"):
+        memory.add(x, y, scores[: len(y)].detach().numpy() if method == "der" else None)
+    return loss
+
+
 def idiomatic(method: str, tasks: Data, fishers: list[list[torch.Tensor]]) -> float:
     """torch.optim.SGD, one tensor a parameter, the penalty through autograd."""
     rng = np.random.default_rng(0)
     started = time.perf_counter()
-    model = network()
+    model, teacher = network(), None
     parameters = list(model.parameters())
     optimizer = torch.optim.SGD(parameters, lr=LR)
     memory = Reservoir(MEMORY, rng)
     anchors: list[tuple[torch.Tensor, torch.Tensor]] = []
+    omega = [torch.zeros_like(p) for p in parameters]
     for t, (xs, ys) in enumerate(tasks):
-        for x, y, bx, by in batches(xs, ys, method, memory, rng):
-            loss = F.cross_entropy(model(pixels(bx)), torch.from_numpy(by))
-            if method == "ewc" and anchors:
-                loss = loss + STRENGTH / 2 * sum(
-                    (f * (p - a) ** 2).sum() for p, (f, a) in zip(parameters, anchors, strict=True)
-                )
+        since = [p.detach().clone() for p in parameters]
+        for x, y in batches(xs, ys, rng):
+            r = None
+            if method == "a-gem" and memory.seen:
+                mx, my, _ = memory.sample(len(y))
+                optimizer.zero_grad()
+                F.cross_entropy(model(pixels(mx)), torch.from_numpy(my)).backward()
+                r = [p.grad.clone() for p in parameters]
+            loss = loss_of(method, model, teacher, x, y, memory)
+            before = [p.detach().clone() for p in parameters] if method == "si" else []
             optimizer.zero_grad()
-            loss.backward()
+            if method == "si":
+                own = torch.autograd.grad(loss, parameters)
+                pulls = [
+                    2 * f * (p.detach() - a) for p, (f, a) in zip(parameters, anchors, strict=False)
+                ]
+                for i, (p, g) in enumerate(zip(parameters, own, strict=True)):
+                    p.grad = g + pulls[i] if pulls else g
+            else:
+                if method == "ewc" and anchors:
+                    loss = loss + STRENGTH / 2 * sum(
+                        (f * (p - a) ** 2).sum() for p, (f, a) in zip(parameters, anchors, strict=True)
+                    )
+                loss.backward()
+            if r is not None:
+                along = sum((p.grad * q).sum() for p, q in zip(parameters, r, strict=True))
+                if along < 0:
+                    scale = along / sum((q * q).sum() for q in r)
+                    for p, q in zip(parameters, r, strict=True):
+                        p.grad -= scale * q
             optimizer.step()
-            if method == "er":
-                memory.add(x, y)
+            for w, p, g, q in zip(omega, parameters, own if before else [], before, strict=False):
+                w -= g * (p.detach() - q)
         if method == "ewc":  # one quadratic; its centre stands still, which favours this side
             total = (
                 fishers[t]
@@ -123,6 +171,19 @@ def idiomatic(method: str, tasks: Data, fishers: list[list[torch.Tensor]]) -> fl
                 else [f + a[0] for f, a in zip(fishers[t], anchors, strict=True)]
             )
             anchors = [(f, p.detach().clone()) for f, p in zip(total, parameters, strict=True)]
+        if method == "si":
+            new = [
+                w / ((p.detach() - q) ** 2 + 0.1)
+                for w, p, q in zip(omega, parameters, since, strict=True)
+            ]
+            held = [f for f, _ in anchors] or [torch.zeros_like(f) for f in new]
+            anchors = [
+                ((f + n).clamp(min=0), p.detach().clone())
+                for f, n, p in zip(held, new, parameters, strict=True)
+            ]
+            omega = [torch.zeros_like(p) for p in parameters]
+        if method == "lwf":
+            teacher = copy.deepcopy(model)
     return time.perf_counter() - started
 
 
@@ -130,7 +191,7 @@ def flat(method: str, tasks: Data, fishers: list[list[torch.Tensor]]) -> float:
     """Parameters and gradients are views of two vectors; the penalty's gradient is written out."""
     rng = np.random.default_rng(0)
     started = time.perf_counter()
-    model = network()
+    model, teacher = network(), None
     parameters = list(model.parameters())
     theta = torch.cat([p.detach().reshape(-1) for p in parameters])
     gradient = torch.zeros_like(theta)
@@ -140,17 +201,31 @@ def flat(method: str, tasks: Data, fishers: list[list[torch.Tensor]]) -> float:
         p.grad = gradient[at : at + p.numel()].view(p.shape)
         at += p.numel()
     memory = Reservoir(MEMORY, rng)
-    importance = anchor = remainder = None
+    importance = remainder = None
+    anchor, omega = theta.clone(), torch.zeros_like(theta)
     for t, (xs, ys) in enumerate(tasks):
-        for x, y, bx, by in batches(xs, ys, method, memory, rng):
-            loss = F.cross_entropy(model(pixels(bx)), torch.from_numpy(by))
+        for x, y in batches(xs, ys, rng):
+            r = None
+            if method == "a-gem" and memory.seen:
+                mx, my, _ = memory.sample(len(y))
+                gradient.zero_()
+                F.cross_entropy(model(pixels(mx)), torch.from_numpy(my)).backward()
+                r = gradient.clone()
+            loss = loss_of(method, model, teacher, x, y, memory)
             gradient.zero_()
             loss.backward()
+            if r is not None and (along := torch.dot(gradient, r)) < 0:
+                gradient.sub_(r, alpha=float(along / torch.dot(r, r)))
+            if method == "si":
+                total = gradient
+                if importance is not None:
+                    total = torch.addcmul(gradient, importance, theta - anchor, value=2)
+                omega.addcmul_(gradient, total, value=LR)
+                theta.add_(total, alpha=-LR)
+                continue
             if importance is not None:
                 gradient.add_(remainder).addcmul_(importance, theta - anchor)
             theta.add_(gradient, alpha=-LR)
-            if method == "er":
-                memory.add(x, y)
         if method == "ewc":
             new = STRENGTH * torch.cat([f.reshape(-1) for f in fishers[t]])
             if importance is None:
@@ -159,19 +234,32 @@ def flat(method: str, tasks: Data, fishers: list[list[torch.Tensor]]) -> float:
                 remainder = remainder + importance * (theta - anchor)
                 importance = importance + new
             anchor = theta.clone()
+        if method == "si":
+            new = omega / ((theta - anchor) ** 2 + 0.1)
+            importance = (new if importance is None else importance + new).clamp_(min=0)
+            anchor, omega = theta.clone(), torch.zeros_like(theta)
+        if method == "lwf":
+            teacher = copy.deepcopy(model)
     return time.perf_counter() - started
 
 
 # ---- the library's loop
-def method(name: str, fishers: list[torch.Tensor] | None = None) -> ll.Method | str:
-    return {"naive": ll.Naive(), "er": ll.ER(MEMORY), "ewc": ll.EWC(STRENGTH)}[name]
+METHODS = {
+    "naive": ll.Naive(),
+    "er": ll.ER(MEMORY),
+    "ewc": ll.EWC(STRENGTH),
+    "si": ll.SI(1.0),
+    "a-gem": ll.AGEM(MEMORY),
+    "lwf": ll.LwF(),
+    "der": ll.DER(MEMORY),
+}
 
 
 def library(name: str, stream: ll.Stream, taken: list[torch.Tensor]) -> float:
     """The loop itself. EWC's Fisher is taken from ``taken``, so that both sides time steps alone."""
     learner = ll.Learner(
         ll.models.mlp(400, 400),
-        method(name),
+        METHODS[name],
         optimizer=ll.SGD(LR),
         batch=BATCH,
         epochs=1,
@@ -224,7 +312,7 @@ def step_at(task: int, name: str) -> Callable[[], float]:
     names = tuple(map(str, range(10)))
     learner = ll.Learner(
         ll.models.mlp(400, 400),
-        method(name),
+        METHODS[name],
         optimizer=ll.SGD(LR),
         batch=BATCH,
         steps=1,
@@ -255,7 +343,8 @@ def import_time(repeats: int = 7) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pairs", type=int, default=7)
-    pairs = parser.parse_args().pairs
+    parser.add_argument("--methods", help="only these, separated by commas; the others stay as they are")
+    pairs, methods = vars(parser.parse_args()).values()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", KnownFailure)  # cost is the question here
     stream = ll.data.mnist().split(2, "class", natural_order=True)
@@ -267,8 +356,9 @@ def main() -> None:
         [piece.float().view(shape) for piece, shape in zip(v.split(sizes), shapes, strict=True)]
         for v in vectors
     ]
-    results: dict[str, object] = {"fisher_seconds_60000_samples_all_labels": seconds}
-    for name in ("naive", "er", "ewc"):
+    results: dict[str, object] = json.loads(RESULT.read_text())["results"] if methods else {}
+    results["fisher_seconds_60000_samples_all_labels"] = seconds
+    for name in METHODS if methods is None else methods.split(","):
         hand = {
             "idiomatic": paired(
                 lambda n=name: library(n, stream, vectors),

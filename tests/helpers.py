@@ -90,6 +90,12 @@ def scenario_of(name: str, *preferred: str) -> str:
     return supported[0]
 
 
+ON = tuple(("torch", *case) for case in CASES) + tuple(
+    ("tensorflow", name, scenario_of(name, "class")) for name in METHODS if "tensorflow" in BACKENDS
+)
+"""Every case on PyTorch; on TensorFlow, whose traces take time, each method in one scenario."""
+
+
 def tasks(made: ll.Stream) -> list[ll.Task]:
     """What a learner meets: the tasks, or under ``free`` each task's samples in order."""
     if made.scenario != "free":

@@ -14,7 +14,7 @@ from pathlib import Path
 import helpers
 import numpy as np
 import pytest
-from helpers import CASES, METHODS
+from helpers import METHODS, ON
 
 import lifelong as ll
 from lifelong.errors import LifelongError
@@ -243,7 +243,7 @@ def test_stopped_at_every_checkpoint(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize(("name", "scenario"), CASES)
+@pytest.mark.parametrize(("backend", "name", "scenario"), ON, indirect=["backend"])
 def test_stopped_after_every_step_in_turn(name, scenario):
     """In one process: a fresh learner takes the state over after each step of a task."""
     met = helpers.tasks(helpers.stream(scenario))

@@ -132,7 +132,7 @@ class Learner:
         """Columns of the current task's classes."""
         self.met_rows = 0
         """The stream's rows in the last step."""
-        self._task: Task | None = None
+        self.task: Task | None = None
         self._masks: dict[str, Any] = {}
         self._order: tuple[tuple[int, int, int], np.ndarray] | None = None
 
@@ -144,7 +144,7 @@ class Learner:
 
     def steps(self, task: Task) -> Iterator[Position]:
         """Begin a task, or go on where it stopped; each item is one more step or phase done."""
-        return self._loop(self._enter(task))
+        return self._loop(self.enter(task))
 
     def _loop(self, task: Task) -> Iterator[Position]:
         position = self.position
@@ -156,49 +156,59 @@ class Learner:
                 self.step(self._draw(task))
                 position.step += 1
                 yield position
-            for end in self._hooks["end"]:
-                end(self, task, phase)
-            position.phase, position.step = position.phase + 1, 0
+            self.consolidate(task, phase)
             yield position
-        self.position = Position(position.task + 1)
+        self.leave()
 
     def step(self, batch: Batch) -> None:
         """One step: rows and draws, then the update, then the books."""
-        for add in self._hooks["batch"]:
+        self.prepare(batch)
+        self.met_rows = len(batch.samples)
+        host = any(part.host for part in self.method)
+        step = self.backend.run(self.update, batch, self.rate, whole=not host)
+        for observe in self.hooks["observe"]:
+            observe(self, step)
+
+    def prepare(self, batch: Batch) -> None:
+        """Rows that parts add and every random draw of the step; then all columns become tensors."""
+        for add in self.hooks["batch"]:
             add(self, batch)
         self.objective.draw(self, batch)
         if self.backend.random:
             batch.seed = int(self.rng.integers(2**63))
         self.backend.batch(batch)
-        self.met_rows = len(batch.samples)
-        host = any(part.host for part in self.method)
-        step = self.backend.run(self.update, batch, self.rate, whole=not host)
-        for observe in self._hooks["observe"]:
-            observe(self, step)
 
     def update(self, batch: Batch, rate: Any) -> Step:
         """batch -> loss -> gradient -> update: what a backend may compile."""
         out, g = self.backend.gradient(batch, self.model_args, self.loss)
         applied = g
-        for edit in self._hooks["gradient"]:
+        for edit in self.hooks["gradient"]:
             applied = edit(self, batch, self.backend.flat(applied))
         direction, scale = self.backend.propose(applied, rate)
-        for edit in self._hooks["step"]:
+        for edit in self.hooks["step"]:
             direction, scale = edit(self, self.backend.flat(direction) * scale), 1.0
         self.backend.move(direction, scale)
         return Step(batch, out, (g, applied, direction), scale, self.backend.flat)
 
     def loss(self, batch: Batch, out: Outputs) -> Any:
         """The weighted mean of the rows' losses, plus the parts' own terms; a scalar."""
-        total = self.mean_loss(batch, out)
-        for term in self._hooks["loss"]:
+        return self.total(batch, out, self.losses(batch, out))
+
+    def total(self, batch: Batch, out: Outputs, losses: Any) -> Any:
+        """The same, of losses ``[rows]``."""
+        total = self.mean(batch, losses)
+        for term in self.hooks["loss"]:
             total = total + term(self, batch, out)
         return total
 
-    def mean_loss(self, batch: Batch, out: Outputs) -> Any:
-        """The weighted mean of the rows' losses; a scalar."""
-        losses, ops, weight = self.losses(batch, out), self.ops, batch.weight
+    def mean(self, batch: Batch, losses: Any) -> Any:
+        """The weighted mean of losses ``[rows]``; a scalar."""
+        ops, weight = self.ops, batch.weight
         return ops.mean(losses) if weight is None else ops.sum(losses * weight)
+
+    def mean_loss(self, batch: Batch, out: Outputs) -> Any:
+        """The weighted mean of the rows' losses, without the parts' terms; a scalar."""
+        return self.mean(batch, self.losses(batch, out))
 
     def losses(self, batch: Batch, out: Outputs) -> Any:
         """The loss of every row, ``[rows]``."""
@@ -206,7 +216,7 @@ class Learner:
         return (criterion.criterion if criterion else self.objective.losses)(self, batch, out)
 
     # ---- what the loop needs
-    def _enter(self, task: Task) -> Task:
+    def enter(self, task: Task) -> Task:
         """Begin the task, unless a stopped run is in the middle of it; labels become columns."""
         if self.inputs is None:
             self.start(task.train, task.scenario)
@@ -233,11 +243,21 @@ class Learner:
             self.position.learning, self.position.mark = True, mark
             if self.optimizer.reset and self.position.task:
                 self._reset_optimizers()
-            for begin in self._hooks["begin"]:
+            for begin in self.hooks["begin"]:
                 begin(self, task)
         owner = self.method.owner("data")
         self._samples = owner.data(self, task.train) if owner else task.train
         return task
+
+    def consolidate(self, task: Task, phase: Phase) -> None:
+        """A phase has ended."""
+        for end in self.hooks["end"]:
+            end(self, task, phase)
+        self.position.phase, self.position.step = self.position.phase + 1, 0
+
+    def leave(self) -> None:
+        """The task has ended."""
+        self.position = Position(self.position.task + 1)
 
     def _reset_optimizers(self) -> None:
         self.backend.reset_optimizer()
@@ -358,7 +378,7 @@ class Learner:
 
     def _phases(self, task: Task) -> list[Phase]:
         phases = [Phase("train", self.budget(replace(task, train=self._samples)))]
-        for hook in self._hooks["phases"]:
+        for hook in self.hooks["phases"]:
             phases = hook(self, task, phases)
         return [*phases[:-1], replace(phases[-1], last=True)]
 
@@ -392,16 +412,16 @@ class Learner:
         """The stream's rows that the next step of this pass will learn; None behind the last."""
         position = self.position
         behind = position.phase or position.step >= self._per_pass(len(self._samples))
-        if self._task is None or behind:
+        if self.task is None or behind:
             return None
-        return self._draw(self._task).samples
+        return self._draw(self.task).samples
 
     def _pass(self, number: int) -> np.ndarray:
         """The order of the samples in this pass over them."""
         key = (self.position.task, self.position.phase, number)
         if self._order is None or self._order[0] != key:
             order = np.arange(len(self._samples))
-            if self._task is not None and not self._task.ordered:
+            if self.task is not None and not self.task.ordered:
                 order = np.random.default_rng([self.seed, 3, *key]).permutation(order)
             self._order = (key, order)
         return self._order[1]
@@ -418,10 +438,10 @@ class Learner:
             "all": lambda: list(range(len(self.classes))),
         }[self.output]()  # type: ignore[index]
         self.arriving = task.labels.tolist()
-        self._task, self._masks, self._order = task, {}, None
+        self.task, self._masks, self._order = task, {}, None
 
     @cached_property
-    def _hooks(self) -> dict[str, list[Callable[..., Any]]]:
+    def hooks(self) -> dict[str, list[Callable[..., Any]]]:
         names = [
             "begin",
             "phases",
@@ -504,9 +524,9 @@ class Learner:
     @property
     def met(self) -> Samples | None:
         """The current task's samples met so far; None between tasks."""
-        if self._task is None or not self.position.learning:
+        if self.task is None or not self.position.learning:
             return None
-        step, train = self.position.step, self._task.train
+        step, train = self.position.step, self.task.train
         if self.position.phase or step >= self._per_pass(len(self._samples)):
             return train
         met = self._samples.take(self._pass(0)[: step * self.batch])
@@ -540,7 +560,7 @@ class Learner:
     def model_args(self, batch: Batch) -> dict[str, Any]:
         """The extra arguments of the model's call, from the objective and the parts."""
         args = self.objective.model_args(self, batch)
-        for hook in self._hooks["model_args"]:
+        for hook in self.hooks["model_args"]:
             args |= hook(self, batch)
         return args
 

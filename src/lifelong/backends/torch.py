@@ -66,16 +66,16 @@ class TorchBackend(Backend):
             self.network = Network(body, self.width).eval()
         self.outputs = features if own else None
         """The fixed number of scores of a user's own model; None where the learner owns the head."""
-        everywhere = dict(_named(self.network, remove_duplicate=False))
+        everywhere = dict(named(self.network, remove_duplicate=False))
         self._places = {
             name: [other for other, same in everywhere.items() if same is held]
-            for name, held in _named(self.network)
+            for name, held in named(self.network)
         }
         """Name -> all names that a parameter or statistic goes by (tied weights have several)."""
-        self.statistics = {k for k, held in _named(body, "body") if not isinstance(held, nn.Parameter)}
-        self.frozen = {k for k, held in _named(self.network) if not held.requires_grad}
+        self.statistics = {k for k, held in named(body, "body") if not isinstance(held, nn.Parameter)}
+        self.frozen = {k for k, held in named(self.network) if not held.requires_grad}
         """What no gradient moves: statistics, and parameters that the user's own model holds fixed."""
-        given = {k: held.detach() for k, held in _named(body, "body")}
+        given = {k: held.detach() for k, held in named(body, "body")}
         self.body = {k: tuple(held.shape) for k, held in given.items()}
         self.random = own or any("Dropout" in type(m).__name__ for m in self.network.modules())
         """Whether a training step draws random numbers inside the network."""
@@ -324,7 +324,7 @@ class TorchBackend(Backend):
         return ((k, b) for k, b in self.network.named_buffers() if not b.is_floating_point())
 
 
-def _named(network: nn.Module, prefix: str = "", **options: bool) -> Iterator[tuple[str, Tensor]]:
+def named(network: nn.Module, prefix: str = "", **options: bool) -> Iterator[tuple[str, Tensor]]:
     """The parameters and, behind them, the statistics that training moves (floating-point buffers)."""
     yield from network.named_parameters(prefix, **options)
     for name, buffer in network.named_buffers(prefix, **options):

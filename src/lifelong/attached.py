@@ -1,0 +1,180 @@
+"""Methods around a training loop of your own: gather, edit, write back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .batch import Batch, Outputs, Step
+from .errors import LifelongError
+from .files import read_arrays, write_arrays
+from .learner import Learner, Phase
+from .method import Method, Part
+from .samples import Samples
+from .stream import Task
+
+
+class Attached:
+    """A method attached to a model and an optimizer that you go on training yourself.
+
+    In a plain PyTorch loop the lines marked + are added, and ``optimizer.step()`` is replaced::
+
+        + keeper = ll.attach(model, optimizer, ll.ER(500) + ll.EWC(100))
+          for x_all, y_all in tasks:
+        +     with keeper.task(x_all, y_all):
+                  for x, y in loader(x_all, y_all):
+        +             batch = keeper.batch(x, y)  # with the stored rows that the method adds
+                      scores = model(batch.x)
+                      losses = cross_entropy(scores, batch.y, reduction="none")
+        +             loss = keeper.loss(batch, scores, losses)
+                      optimizer.zero_grad()
+                      loss.backward()
+        +             keeper.step()  # edits the gradients, steps, edits the change, keeps the books
+
+    In a Keras ``train_step`` (compiled with ``run_eagerly=True``, as a method draws and counts) the
+    same, with ``keeper.step(tape.gradient(loss, self.trainable_variables))`` in the end.
+
+    The method works on a copy of the model; the parameters are copied there and what it changes is
+    copied back, so the optimizer may be any. Methods that replace the data, the loss, the network or
+    the phases of training (joint, iCaRL, HAT, PackNet ...) need a learner and are refused.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Any,
+        method: str | Part | Method,
+        *,
+        scenario: str = "class",
+        seed: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        torch = hasattr(model, "named_parameters")
+        self.model, self.optimizer = model, optimizer
+        self.learner = Learner(
+            model, method, seed=seed, device=device, backend="torch" if torch else "tensorflow",
+            output="all",
+        )  # fmt: skip
+        for part in self.learner.method:
+            taken = {"data", "criterion", "readout", "model", "parameters"} & set(part.slots)
+            if taken or type(part).phases is not Part.phases:
+                what = ", ".join(sorted(taken)) or "phases"
+                raise LifelongError(f"{part.name} replaces {what} of the loop: use ll.Learner with it")
+        if torch:
+            from .backends.torch_loop import TorchLoop as Loop
+        else:
+            from .backends.tensorflow_loop import TensorflowLoop as Loop  # type: ignore[assignment]
+        self.loop: Any = Loop(model, optimizer, self.learner.backend)
+        self.scenario, self.met, self.last = scenario, 0, Phase(last=True)
+        self._forward: tuple[Batch, Outputs] | None = None
+        self._rows = 0
+
+    @contextmanager
+    def task(self, x: Any, y: Any) -> Iterator[None]:
+        """A task, of which these are all training samples: the loop over its batches goes within.
+
+        Args:
+            x: inputs ``[n, ...]``, as the model takes them.
+            y: labels ``[n]``, whole numbers below the number of the model's outputs.
+        """
+        learner, number = self.learner, self.learner.position.task
+        samples = self._samples(x, y, np.arange(self.met, self.met + len(x)), number)
+        if learner.inputs is None:
+            learner.start(samples, self.scenario)
+        names = tuple(map(str, range(learner.backend.outputs or 0)))
+        if len(samples) and not 0 <= samples.y.min() <= samples.y.max() < len(names):
+            raise LifelongError(f"labels up to {samples.y.max()}: the model ends in {len(names)} scores")
+        place = (number, number + 1)
+        task = Task(f"task {number + 1}", samples, Samples(), names, self.scenario, place, None, number)
+        self._rows = 0
+        self.loop.gather()
+        entered = learner.enter(task)
+        yield
+        self.loop.gather()
+        learner.consolidate(entered, self.last)
+        self.loop.scatter()
+        learner.leave()
+        self.met += len(samples)
+
+    def batch(self, x: Any, y: Any, at: Any = None) -> Batch:
+        """The rows to train on: ``batch.x``, ``batch.y``, tensors; yours first, then those added.
+
+        In the first pass over the task's samples a memory is offered each row. ``at`` says which of
+        the task's samples these are, ``int [rows]``; without it they are counted in the first pass
+        and unknown later, which only DER and DER++ mind (they renew what they stored).
+        """
+        if not self.learner.position.learning:
+            raise LifelongError("no task has begun: put the loop within `with keeper.task(x, y):`")
+        assert self.learner.task is not None
+        count, first = len(x), self._rows < len(self.learner.task.train)
+        if at is None:
+            at = np.arange(self._rows, self._rows + count) if first else np.full(count, -self.met - 1)
+        rows = self._samples(x, y, self.met + np.asarray(at), self.learner.position.task)
+        self._rows += count
+        batch = Batch(rows, rows if first else None)
+        self.loop.gather()
+        self.learner.prepare(batch)
+        return batch
+
+    def loss(self, batch: Batch, scores: Any, losses: Any) -> Any:
+        """What to differentiate: the batch's loss and the method's own terms, a scalar.
+
+        Args:
+            scores: the model's outputs for ``batch.x``, ``[rows, classes]``.
+            losses: your loss of every row, ``[rows]``, not reduced.
+        """
+        out = Outputs(scores=scores)
+        self._forward = batch, out
+        return self.learner.total(batch, out, losses)
+
+    def step(self, gradients: Any = None) -> None:
+        """In place of ``optimizer.step()``; ``gradients``: the tape's, of a Keras model."""
+        if self._forward is None:
+            raise LifelongError("nothing to step on: call keeper.loss(batch, scores, losses) before")
+        (batch, out), learner, flat = self._forward, self.learner, self.learner.backend.flat
+        self._forward = None
+        g = self.loop.gradient(gradients)
+        applied, before = g, learner.snapshot()
+        for edit in learner.hooks["gradient"]:
+            applied = edit(learner, batch, applied)
+        self.loop.apply(applied)
+        self.loop.gather()
+        d = learner.theta - before
+        if learner.hooks["step"]:
+            for edit in learner.hooks["step"]:
+                d = edit(learner, d)
+            learner.assign(before + d)
+            self.loop.scatter()
+        for observe in learner.hooks["observe"]:
+            observe(learner, Step(batch, out, (g, applied, d), 1.0, flat))
+        learner.position.step += 1
+
+    def save(self, path: str | Path) -> None:
+        """Write what the method knows, and the parameters, to one safetensors file, between tasks."""
+        if self.learner.position.learning:
+            raise LifelongError("a task is being learned: save between tasks")
+        arrays, manifest = self.learner.state()
+        write_arrays(Path(path), arrays, {"state": manifest, "met": self.met})
+
+    def load(self, path: str | Path) -> None:
+        """Go on from what :meth:`save` wrote; the optimizer's state is yours to keep."""
+        arrays, manifest = read_arrays(Path(path))
+        self.learner.restore(arrays, manifest["state"])
+        self.met = manifest["met"]
+        self.loop.scatter()
+
+    def _samples(self, x: Any, y: Any, ids: np.ndarray, number: int) -> Samples:
+        x, y = (np.asarray(v.detach().cpu() if hasattr(v, "detach") else v) for v in (x, y))
+        if y.dtype.kind not in "iu" or y.ndim != 1 or len(x) != len(y):
+            raise LifelongError(f"labels {y.dtype}{list(y.shape)}: give whole numbers [{len(x)}]")
+        columns = {"task": np.full(len(y), number)} if self.scenario in ("task", "class") else {}
+        return Samples(x=x, y=y.astype(np.int64), id=ids.astype(np.int64), **columns)
+
+
+def attach(model: Any, optimizer: Any, method: str | Part | Method, **options: Any) -> Attached:
+    """Attach a method to your own PyTorch or Keras model and loop; see :class:`Attached`."""
+    return Attached(model, optimizer, method, **options)

@@ -1,0 +1,205 @@
+"""A method around a loop of one's own does what it does inside a learner."""
+
+import helpers
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import lifelong as ll
+from lifelong.attached import Attached
+from lifelong.errors import LifelongError
+from lifelong.methods import registry
+
+METHODS = ["naive", "er", "ewc", "er+ewc", "si", "online-ewc", "mas", "rwalk", "l2", "lwf", "der",
+           "der++", "a-gem", "gem", "dgr"]  # fmt: skip
+needs_tensorflow = pytest.mark.skipif(
+    "tensorflow" not in helpers.BACKENDS,
+    reason="TensorFlow is not installed: pip install 'lifelong[all]'",
+)
+
+
+class Own(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.out = nn.Linear(36, 16), nn.Linear(16, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.hidden(x.flatten(1)).relu())
+
+
+def floats(stream: ll.Stream) -> list[ll.Task]:
+    """Tasks whose inputs are what the model itself takes."""
+    from dataclasses import replace
+
+    scaled = lambda s: s.replace(x=s.x.astype(np.float32) / 255)  # noqa: E731
+    return [replace(t, train=scaled(t.train), test=scaled(t.test)) for t in stream]
+
+
+def learned(name: str, model, tasks: list[ll.Task], **options):
+    """A learner that has learned the tasks, and the rows of every step, task by task."""
+    method = helpers.parts(name)
+    made = helpers.learner(method + helpers.probe(lambda *_: None), model, output="all", **options)
+    rows: list[list[np.ndarray]] = []
+    for task in tasks:
+        rows.append([])
+        place = {int(i): k for k, i in enumerate(task.train.id)}
+
+        def see(hook, learner, given, place=place):
+            if hook == "batch":
+                rows[-1].append(np.array([place[int(i)] for i in given.samples.id]))
+
+        next(p for p in made.method if p.name == "probe").see = see
+        made.learn(task)
+    return made, rows
+
+
+def plain_loop(name: str, model: nn.Module, tasks, rows, scenario: str = "class") -> Attached:
+    """The loop of the documentation."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=0.01)
+    keeper = ll.attach(model, optimizer, helpers.parts(name), scenario=scenario, seed=1)
+    for task, steps in zip(tasks, rows, strict=True):
+        x_all, y_all = torch.from_numpy(task.train.x), torch.from_numpy(task.train.y)
+        with keeper.task(x_all, y_all):
+            for at in steps:
+                batch = keeper.batch(x_all[at], y_all[at], at)
+                scores = model(batch.x)
+                loss = keeper.loss(batch, scores, F.cross_entropy(scores, batch.y, reduction="none"))
+                optimizer.zero_grad()
+                loss.backward()
+                keeper.step()
+    return keeper
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n != "dgr"])  # its generator has an optimizer
+def test_a_loop_of_ones_own_ends_where_a_learner_does(name):
+    scenario = "class"
+    tasks = floats(helpers.stream(scenario, classes=6))
+    made, rows = learned(name, helpers.own(Own), tasks, optimizer=ll.AdamW(0.01))
+    model = helpers.own(Own)
+    before = [p.detach().clone() for p in model.parameters()]
+    plain_loop(name, model, tasks, rows, scenario)
+    theta = torch.cat([p.detach().reshape(-1) for p in model.parameters()]).numpy()
+    assert not np.allclose(theta, torch.cat([p.reshape(-1) for p in before]).numpy())
+    np.testing.assert_allclose(theta, helpers.theta(made), rtol=0, atol=2e-4)
+
+
+def test_it_makes_a_difference():
+    tasks = floats(helpers.stream("class", classes=6))
+    _, rows = learned("naive", helpers.own(Own), tasks, optimizer=ll.AdamW(0.01))
+    thetas = []
+    for name in METHODS:
+        model = helpers.own(Own)
+        plain_loop(name, model, tasks, rows)
+        thetas.append(torch.cat([p.detach().reshape(-1) for p in model.parameters()]).numpy().tobytes())
+    assert len(set(thetas)) == len(METHODS)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(n for n, p in registry().items() if p.slots or "phases" in vars(p))
+)
+def test_what_replaces_the_loop_is_refused(name):
+    model = helpers.own(Own)
+    optimizer = torch.optim.AdamW(model.parameters())
+    with pytest.raises(LifelongError, match=rf"{name} replaces .* use ll.Learner"):
+        ll.attach(model, optimizer, name)
+
+
+def test_saved_and_loaded_it_goes_on(tmp_path):
+    tasks = floats(helpers.stream("class", classes=6))
+    _, rows = learned("er+ewc", helpers.own(Own), tasks, optimizer=ll.AdamW(0.01))
+    straight, stopped, resumed = (helpers.own(Own) for _ in range(3))
+    plain_loop("er+ewc", straight, tasks[:2], rows[:2])
+    keeper = plain_loop("er+ewc", stopped, tasks[:1], rows[:1])
+    keeper.save(tmp_path / "keeper")
+    optimizer = torch.optim.AdamW(resumed.parameters(), lr=0.01, weight_decay=0.01)
+    again = ll.attach(resumed, optimizer, helpers.parts("er+ewc"), seed=1)
+    again.load(tmp_path / "keeper")
+    optimizer.load_state_dict(keeper.optimizer.state_dict())
+    assert all(
+        torch.equal(a, b) for a, b in zip(stopped.parameters(), resumed.parameters(), strict=True)
+    )
+    task = tasks[1]
+    with again.task(task.train.x, task.train.y):
+        for at in rows[1]:
+            batch = again.batch(task.train.x[at], task.train.y[at])
+            scores = resumed(batch.x)
+            loss = again.loss(batch, scores, F.cross_entropy(scores, batch.y, reduction="none"))
+            optimizer.zero_grad()
+            loss.backward()
+            again.step()
+    assert all(
+        torch.equal(a, b) for a, b in zip(straight.parameters(), resumed.parameters(), strict=True)
+    )
+
+
+def test_statistics_and_frozen_layers_of_the_model_stay_its_own():
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.norm, self.out = nn.Linear(36, 8), nn.BatchNorm1d(8), nn.Linear(8, 6)
+            self.hidden.weight.requires_grad_(False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out(self.norm(self.hidden(x.flatten(1))).relu())
+
+    tasks = floats(helpers.stream("domain", classes=6))
+    rows = [[np.arange(16)] * 3 for _ in tasks]
+    model = helpers.own(Normed)
+    held, mean = model.hidden.weight.clone(), model.norm.running_mean.clone()
+    plain_loop("ewc", model, tasks, rows, "domain")
+    assert torch.equal(held, model.hidden.weight)
+    assert not torch.equal(mean, model.norm.running_mean)
+    assert model.training
+
+
+def test_wrong_use_is_one_clear_line():
+    model = helpers.own(Own)
+    keeper = ll.attach(model, torch.optim.SGD(model.parameters(), 0.1), "er")
+    x, y = np.zeros((4, 6, 6), np.float32), np.array([0, 1, 2, 9])
+    with pytest.raises(LifelongError, match="no task has begun"):
+        keeper.batch(x, y)
+    with pytest.raises(LifelongError, match="ends in 6 scores"), keeper.task(x, y):
+        pass
+    with pytest.raises(LifelongError, match="whole numbers"), keeper.task(x, y / 2):
+        pass
+    with pytest.raises(LifelongError, match=r"keeper\.loss"):
+        keeper.step()
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("name", ["naive", "er+ewc", "si", "lwf", "der", "gem"])
+def test_a_keras_train_step_ends_where_a_learner_does(name):
+    helpers.one_tensorflow_thread()
+    import keras
+    import tensorflow as tf
+
+    def build(kind=keras.Sequential):
+        keras.utils.set_random_seed(3)
+        layers = keras.layers
+        return kind([layers.Input((6, 6)), layers.Flatten(), layers.Dense(16, "relu"), layers.Dense(6)])
+
+    class Kept(keras.Sequential):
+        def train_step(self, data):
+            batch = self.keeper.batch(*data[:2], self.at)
+            with tf.GradientTape() as tape:
+                scores = self(batch.x, training=True)
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, scores)
+                loss = self.keeper.loss(batch, scores, losses)
+            self.keeper.step(tape.gradient(loss, self.trainable_variables))
+            return {"loss": loss}
+
+    scenario = "class"
+    tasks = floats(helpers.stream(scenario, classes=6))
+    made, rows = learned(name, build(), tasks, optimizer=ll.SGD(0.01), backend="tensorflow")
+    model = build(Kept)
+    model.compile(optimizer=keras.optimizers.SGD(0.01), run_eagerly=True)
+    model.keeper = ll.attach(model, model.optimizer, helpers.parts(name), scenario=scenario, seed=1)
+    for task, steps in zip(tasks, rows, strict=True):
+        with model.keeper.task(task.train.x, task.train.y):
+            for at in steps:
+                model.at = at
+                model.train_on_batch(task.train.x[at], task.train.y[at])
+    theta = np.concatenate([np.asarray(v).reshape(-1) for v in model.trainable_variables])
+    np.testing.assert_allclose(theta, helpers.theta(made), rtol=0, atol=1e-4)
