@@ -31,6 +31,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "hat": {"smax": 5.0},
     "icarl": {"capacity": 24},
     "online-ewc": {"strength": 100.0},
+    "task-layers": {"hidden": (8,)},
     "xdg": {"silent": 0.5},
 }
 """Constructor arguments that suit tiny data; a method that is not here keeps its defaults."""

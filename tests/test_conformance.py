@@ -336,6 +336,7 @@ GROWING = {
     ("lwf", "task"): "a term of the loss for each earlier head",
     ("pnn", "task"): "a column for each task",
     ("separate", "task"): "a column for each task",
+    ("task-layers", "task"): "a column for each task",
 }
 """Where the method itself, as published, does more in every step the more tasks there were."""
 

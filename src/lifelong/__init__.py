@@ -16,8 +16,8 @@ __all__ = [
 __version__ = "0.1.0"
 
 _LAZY = {"Learner": "learner", "Phase": "learner", "Memory": "memory", "Part": "method",
-         "Method": "method", "Result": "result", "attach": "attached", "run": "runner",
-         "load": "store"}  # fmt: skip
+         "Method": "method", "Result": "result", "architecture": "drawing", "attach": "attached",
+         "load": "store", "run": "runner"}  # fmt: skip
 
 
 def __getattr__(name: str) -> _Any:

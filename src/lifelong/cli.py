@@ -288,6 +288,24 @@ def update(
     print(f"model: {done.model} (the old one stays; for the report: lifelong report {folder})")
 
 
+@app.command()
+def show(
+    model: Model,
+    out: Annotated[Path | None, typer.Option(help="picture to write: .svg, .png or .pdf")] = None,
+) -> None:
+    """Show what a model is made of: layers, heads, memory, with parameters and bytes."""
+    from .drawing import architecture
+    from .store import load
+    from .update import find
+
+    made = architecture(load(find(model)))
+    print(made)
+    if out is not None:
+        if out.suffix not in (".svg", ".png", ".pdf"):
+            raise LifelongError(f"--out {out}: give a name that ends in .svg, .png or .pdf")
+        print(f"picture: {made.draw(out)}")
+
+
 # ---- what the commands share
 def _folder(spec: Spec, out: Path | None) -> Path:
     return out or Path("runs") / Path(spec.data).stem

@@ -7,6 +7,7 @@ weight is ``[out, in]``, a convolution's ``[out, in, height, width]``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from itertools import pairwise
 from typing import Any
 
@@ -169,25 +170,38 @@ class Residual(Body):
 
 
 class SideBySide(Body):
-    """Networks of which each row's ``column`` says which answers."""
+    """Networks of which each row's ``column`` says which answers, above the trunk that they share."""
 
     def __init__(self, recipe: Columns, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.columns = [build(recipe.body, shape) for _ in range(recipe.count)]
-        self.random = self.columns[0].random
-        for k, own in enumerate(self.columns):
-            self.shapes |= {_within(k, name): shape for name, shape in own.shapes.items()}
-            self.statistics |= {_within(k, name): shape for name, shape in own.statistics.items()}
+        self.trunk = None if recipe.trunk is None else build(recipe.trunk, shape)
+        below = shape if recipe.trunk is None else (recipe.trunk.features,)
+        self.columns = [build(recipe.body, below) for _ in range(recipe.count)]
+        self.within = {f"columns.{k}.": own for k, own in enumerate(self.columns)}
+        if self.trunk is not None:
+            self.within = {"trunk.": self.trunk} | self.within
+        for prefix, own in self.within.items():
+            self.shapes |= {_below(prefix, name): held for name, held in own.shapes.items()}
+            self.statistics |= {_below(prefix, name): held for name, held in own.statistics.items()}
 
     def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Any) -> Tensor:
-        column, last, answers = args.get("column"), len(self.columns) - 1, []
-        for k, own in enumerate(self.columns):
-            if column is None and k < last:
-                continue
-            pieces = {name: p[_within(k, name)] for name in own.shapes | own.statistics}
-            answers.append(own(pieces, x, training and k == last))
-            self.updates |= {_within(k, name): value for name, value in own.updates.items()}
+        if self.trunk is not None:
+            x = self._call("trunk.", p, x, training)
+        column, last = args.get("column"), len(self.columns) - 1
+        asked = range(last, last + 1) if column is None else range(last + 1)
+        answers = [self._call(f"columns.{k}.", p, x, training and k == last) for k in asked]
         return _answering(answers, column)
+
+    def _call(self, prefix: str, p: Parameters, x: Tensor, training: bool) -> Tensor:
+        """One of the networks, whose names lie below ``prefix`` here."""
+        own = self.within[prefix]
+        own.sites = None if self.sites is None else []
+        pieces = {name: p[_below(prefix, name)] for name in own.shapes | own.statistics}
+        out = own(pieces, x, training)
+        self.updates |= {_below(prefix, name): value for name, value in own.updates.items()}
+        if self.sites is not None:
+            self.sites += [(_below(prefix, name), *site) for name, *site in own.sites or ()]
+        return out
 
 
 class Progressive(Body):
@@ -219,8 +233,8 @@ class Progressive(Body):
         return _answering([hidden[-1] for hidden in below], args.get("column"))
 
 
-def _within(column: int, name: str) -> str:
-    return name.replace("body.", f"body.columns.{column}.", 1)
+def _below(prefix: str, name: str) -> str:
+    return name.replace("body.", f"body.{prefix}", 1)
 
 
 def _answering(answers: list[Tensor], column: Tensor | None) -> Tensor:
@@ -279,14 +293,16 @@ class Keras(Body):
         self.values = {self.names[id(v)]: np.asarray(v) for v in held}
         self.random = any("float" not in v.dtype for v in self.others)
 
-    def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Tensor) -> Any:
+    def __call__(self, p: Parameters, x: Tensor, training: bool, **args: Any) -> Any:
         seeds = args.pop("seed", 0)
         others = [
             p[self.names[id(v)]] if id(v) in self.names else tf.cast([seeds, i], v.dtype)
             for i, v in enumerate(self.others)
         ]
         trained = [p[self.names[id(v)]] for v in self.trained]
-        out, others = self.model.stateless_call(trained, others, x, training=training, **args)
+        if "training" in signature(self.model.call).parameters:
+            args["training"] = training
+        out, others = self.model.stateless_call(trained, others, x, **args)
         pairs = zip(self.others, others, strict=True)
         self.updates = {self.names[id(v)]: new for v, new in pairs if id(v) in self.names}
         return Outputs(**out) if isinstance(out, dict) else Outputs(scores=out)

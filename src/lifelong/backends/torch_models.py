@@ -50,11 +50,13 @@ def _(recipe: MLP, shape: tuple[int, ...]) -> nn.Module:
 
 
 class SideBySide(nn.Module):
-    """Networks of which each row's ``column`` says which answers."""
+    """Networks of which each row's ``column`` says which answers, above the trunk that they share."""
 
     def __init__(self, recipe: Columns, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.columns = nn.ModuleList(build(recipe.body, shape) for _ in range(recipe.count))
+        self.trunk = None if recipe.trunk is None else build(recipe.trunk, shape)
+        below = shape if recipe.trunk is None else (recipe.trunk.features,)
+        self.columns = nn.ModuleList(build(recipe.body, below) for _ in range(recipe.count))
 
     def train(self, mode: bool = True) -> SideBySide:
         super().train(mode)
@@ -63,6 +65,8 @@ class SideBySide(nn.Module):
         return self
 
     def forward(self, x: Tensor, column: Tensor | None = None) -> Tensor:
+        if self.trunk is not None:
+            x = self.trunk(x)
         if column is None:
             return self.columns[-1](x)
         return answering([own(x) for own in self.columns], column)

@@ -24,6 +24,11 @@ class Recipe:
         """
         return ()
 
+    @property
+    def features(self) -> int:
+        """How many features come out."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class MLP(Recipe):
@@ -34,6 +39,10 @@ class MLP(Recipe):
     @property
     def units(self) -> tuple[int, ...]:
         return self.hidden
+
+    @property
+    def features(self) -> int:
+        return self.hidden[-1]
 
 
 @dataclass(frozen=True)
@@ -52,26 +61,6 @@ class CNN(Recipe):
 
 
 @dataclass(frozen=True)
-class Columns(Recipe):
-    """Several networks side by side, of which a row's ``column`` (``int [rows]``) says which answers.
-
-    With ``lateral`` connections, for an MLP only, layer i of column k sees layer i - 1 of all columns
-    before it too, and hands no gradient back to them (Rusu et al., "Progressive neural networks",
-    2016, eq. 1):  h_i^k = relu(W_i^k h_{i-1}^k + sum_{j<k} U_i^{k:j} h_{i-1}^j).
-    """
-
-    body: Recipe
-    count: int = 1
-    lateral: bool = False
-
-    def __post_init__(self) -> None:
-        fits = (MLP,) if self.lateral else (MLP, CNN, ResNet18)
-        if not isinstance(self.body, fits):
-            kinds = " or ".join(kind.__name__.lower() for kind in fits)
-            raise LifelongError(f"columns {'with lateral connections ' * self.lateral}are of {kinds}")
-
-
-@dataclass(frozen=True)
 class ResNet18(Recipe):
     """Eight residual blocks of two 3x3 convolutions with batch norm, then the mean over the image.
 
@@ -81,6 +70,39 @@ class ResNet18(Recipe):
     """
 
     width: int = 20
+
+    @property
+    def features(self) -> int:
+        return 8 * self.width
+
+
+@dataclass(frozen=True)
+class Columns(Recipe):
+    """Several networks side by side, of which a row's ``column`` (``int [rows]``) says which answers.
+
+    All see the inputs, or what a shared ``trunk`` makes of them. With ``lateral`` connections, for an
+    MLP without trunk only, layer i of column k sees layer i - 1 of all columns before it too, and hands
+    no gradient back to them (Rusu et al., "Progressive neural networks", 2016, eq. 1):
+    h_i^k = relu(W_i^k h_{i-1}^k + sum_{j<k} U_i^{k:j} h_{i-1}^j).
+    """
+
+    body: Recipe
+    count: int = 1
+    lateral: bool = False
+    trunk: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        for recipe in (self.body, self.trunk or self.body):
+            if not isinstance(recipe, (MLP, CNN, ResNet18)):
+                raise LifelongError(
+                    f"columns and their trunk are an mlp, cnn or resnet18, not {recipe!r}"
+                )
+        if self.lateral and not (isinstance(self.body, MLP) and self.trunk is None):
+            raise LifelongError("lateral connections are between columns of dense layers: give an mlp")
+
+    @property
+    def features(self) -> int:
+        return self.body.features
 
 
 @dataclass(frozen=True)

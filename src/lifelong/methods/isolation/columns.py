@@ -26,12 +26,16 @@ class ColumnOfItsOwn(Part):
     needs = ("boundaries", "task ids")
     slots = ("parameters",)
     order = "mask"
-    lateral: ClassVar[bool]
+    lateral: ClassVar[bool] = False
     """Whether a column sees the layers of those before it."""
 
     def recipe(self, learner: Learner, model: Any, tasks: int) -> Columns:
         if not isinstance(model, Recipe):
-            raise LifelongError(f"{self.name} builds a network for each task: give it a recipe as model")
+            raise LifelongError(f"{self.name} builds layers for each task: give it a recipe as model")
+        return self.columns(model, tasks)
+
+    def columns(self, model: Recipe, tasks: int) -> Columns:
+        """The network for so many tasks."""
         return Columns(model, tasks, self.lateral)
 
     def start(self, learner: Learner) -> None:
@@ -58,12 +62,12 @@ class ColumnOfItsOwn(Part):
         return learner.own_head(batch)
 
     def _moving(self, learner: Learner) -> Any:
-        """1 for the parameters of the newest column and head, else 0."""
+        """1 for the parameters of the newest column and head, and of a shared trunk; else 0."""
         moving, last = np.zeros(learner.backend.size, "float32"), len(learner.heads) - 1
         for name, segment in learner.layout.items():
             own = moving[segment.start : segment.stop]
             if name.startswith("head."):
                 own.reshape(segment.shape[0], -1)[list(learner.heads.values())[-1]] = 1
-            elif name.startswith((f"body.columns.{last}.", f"body.laterals.{last - 1}.")):
+            elif name.startswith((f"body.columns.{last}.", f"body.laterals.{last - 1}.", "body.trunk.")):
                 own[:] = 1
         return learner.ops.tensor(moving)

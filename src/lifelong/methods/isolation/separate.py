@@ -17,4 +17,3 @@ class Separate(ColumnOfItsOwn):
 
     name = "separate"
     paper = "van de Ven, Tuytelaars & Tolias, Three types of incremental learning (2022)"
-    lateral = False
