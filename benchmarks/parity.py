@@ -34,7 +34,12 @@ RESULT = HERE / "results" / "parity.json"
 PAGE = HERE.parent / "docs" / "frameworks.md"
 EXAMPLES = HERE.parent / "examples" / "frameworks"
 BACKENDS = ("torch", "tensorflow")
-SMALL = {"dgr": {"hidden": (64, 64), "latent": 16}, "ewc": {"strength": 100.0}}
+SMALL = {
+    "dgr": {"hidden": (64, 64), "latent": 16},
+    "ewc": {"strength": 100.0},
+    "online-ewc": {"strength": 100.0},
+    "si": {"strength": 1.0},
+}
 """Arguments that suit MNIST-5k and a short run."""
 
 
@@ -108,7 +113,8 @@ def page(record: dict[str, Any]) -> str:
         "θ: the largest difference after three tasks of ten steps, relative to the largest parameter.",
         "R: the largest difference of a cell on MNIST-5k in five tasks, in test images of 200.",
         "In float32 the last digits differ, and a method that rounds or sorts (DGR, PackNet, iCaRL)",
-        "can turn such a digit into another picture, weight or exemplar; in float64 nothing does.",
+        "can turn such a digit into another picture, weight or exemplar; in float64 nothing does. HAT's",
+        "gradients of its gates are multiplied by up to smax squared, and their last digits with them.",
         "",
         "| method | scenario | θ float64 | θ float32, SGD | θ float32, Adam | R float64 | R float32 |",
         "|---|---|--:|--:|--:|--:|--:|",
@@ -129,6 +135,7 @@ def page(record: dict[str, Any]) -> str:
     titles = {
         "shared": "Continual learning: shared layers, and layers of each task's own",
         "classes": "Incremental learning: new classes arrive",
+        "own": "An architecture of one's own",
     }
     for start, title in titles.items():
         lines += ["", f"## {title}"]
