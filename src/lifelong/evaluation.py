@@ -55,6 +55,7 @@ def evaluate(learner: Learner, tests: Sequence[Task]) -> Evaluation | None:
     blind = not (told and any("task ids" in part.needs for part in learner.method))
     kinds = ("aware", "agnostic") if blind else ("aware",)
     zero = ops.full((width, width), 0, "int64")
+    first = ops.tensor(learner.first)
     counts = {kind: [zero] * len(tests) for kind in kinds}
     totals = np.array([len(task.test) for task in tests])
     measured = np.ones(len(tests), bool)
@@ -66,7 +67,7 @@ def evaluate(learner: Learner, tests: Sequence[Task]) -> Evaluation | None:
         known = samples.take(samples.y >= 0)
         own = learner.encode(Samples(y=task.labels), task.classes).y
         masks = {
-            "aware": learner.indicator(own[own >= 0]),
+            "aware": learner.indicator(learner.answers(np.flatnonzero(np.isin(learner.first, own)))),
             "agnostic": learner.indicator(_admitted(learner)),
         }
         labels = ops.tensor(known.y)
@@ -75,7 +76,7 @@ def evaluate(learner: Learner, tests: Sequence[Task]) -> Evaluation | None:
             scores, y = learner.scores(batch), labels[start : start + len(batch)]
             start += len(batch)
             for kind in kinds:
-                given = ops.argmax(ops.where(masks[kind], scores, -np.inf))
+                given = ops.take(first, ops.argmax(ops.where(masks[kind], scores, -np.inf)))
                 counts[kind][j] = counts[kind][j] + ops.count_pairs(y, given, width)
     read = {kind: ops.numpy(ops.stack(tensors)) for kind, tensors in counts.items()}
     return Evaluation(read.get("aware"), read.get("agnostic"), totals, measured)
@@ -83,7 +84,8 @@ def evaluate(learner: Learner, tests: Sequence[Task]) -> Evaluation | None:
 
 def _admitted(learner: Learner) -> list[int]:
     """The classes among which a learner that is told no task decides."""
-    return list(range(len(learner.classes))) if learner.output == "all" else learner.seen
+    everything = learner.answers(range(len(learner.classes)))
+    return everything if learner.output == "all" else learner.seen
 
 
 def without_task(samples: Samples) -> Samples:

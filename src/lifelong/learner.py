@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from .method import THETA, Method, Part
 from .optimize import Optimizer
 from .optimize import optimizer as make_optimizer
 from .samples import Samples
-from .state import MemoryState
+from .state import Derived, MemoryState
 from .store import restore, save, state
 from .stream import Task
 
@@ -118,7 +118,10 @@ class Learner:
         self.inputs: Any = None
         """One sample's inputs ``[1, ...]``: their shape and type, once learning has started."""
         self.classes: list[str] = []
-        """The names of the classes; the column of a score is the index in here."""
+        """The names of the classes; the column of a score is the index in here. Merged classes have
+        one name, which stands for the first of their columns where samples are labelled."""
+        self.retired: list[int] = []
+        """Columns of classes that are no longer given as an answer."""
         self.seen: list[int] = []
         """Columns of the classes trained on so far, those of the current task included."""
         self.old: list[int] = []
@@ -318,6 +321,7 @@ class Learner:
         columns = [self.classes.index(name) for name in arriving]
         self.old = list(self.seen)
         self.seen += [c for c in columns if c not in self.seen]
+        self.retired = [c for c in self.retired if c not in columns]  # it is back
         if "task" in task.train:
             self.admit_task(task.id, columns)
 
@@ -365,9 +369,77 @@ class Learner:
         """The samples with ``y`` as columns of this learner; -1 for a class that it does not know."""
         if not self.objective.head:
             return samples
-        column = {name: i for i, name in enumerate(self.classes)}
+        column = {name: i for i, name in reversed(list(enumerate(self.classes)))}
         table = np.array([column.get(name, -1) for name in names], np.int64)
         return samples.replace(y=table[samples.y])
+
+    def answers(self, columns: Iterable[int]) -> list[int]:
+        """Those of the columns whose class has not been retired."""
+        return [c for c in columns if c not in self.retired]
+
+    # ---- labels are names, between tasks
+    def rename(self, name: str, new: str) -> None:
+        """Call a class by another name from now on."""
+        column = self._column(name)
+        if new in self.classes:
+            raise LifelongError(f"there is a class {new!r} already: merge {name!r} into it")
+        self.classes[column] = new
+
+    def merge(self, name: str, into: str) -> None:
+        """Let two classes be one: from now on either's column answers ``into``.
+
+        Stored samples become that one's. Data that arrives later under the old name is a new class.
+        """
+        column, first = self._column(name), self._column(into)
+        if column == first:
+            raise LifelongError(f"{name!r} cannot be merged into itself: name another class")
+        if self.output == "task" and not any({column, first} <= set(h) for h in self.heads.values()):
+            raise LifelongError(f"{name!r} and {into!r} belong to different tasks: merge within one")
+        self.classes[column] = into
+        for memory in self.memories:
+            memory.relabel(column, first)
+        self._forget_derived()
+
+    def retire(self, name: str) -> None:
+        """Give a class no more as an answer, and remove its samples from all memories.
+
+        It comes back with :meth:`readmit`, or when data of that name is learned.
+        """
+        column = self._column(name)
+        if column in self.retired:
+            raise LifelongError(f"class {name!r} is retired already")
+        if len(self.answers(self.seen)) < 2:
+            raise LifelongError(f"{name!r} is the last class: retire none, or make a new learner")
+        self.retired.append(column)
+        self.seen, self.old = self.answers(self.seen), self.answers(self.old)
+        for memory in self.memories:
+            if memory.samples is not None:
+                memory.remove(memory.samples.id[memory.samples.y == column])
+        self._forget_derived()
+
+    def readmit(self, name: str) -> None:
+        """Give a retired class as an answer again, as well as it is still known."""
+        column = self._column(name)
+        if column not in self.retired:
+            raise LifelongError(f"class {name!r} is not retired")
+        self.retired.remove(column)
+        self.seen = [*self.seen, column]
+        self._forget_derived()
+
+    def _column(self, name: str) -> int:
+        if self.position.learning:
+            raise LifelongError("a task is being learned: change labels between tasks")
+        if name not in self.classes:
+            raise unknown("class", name, self.classes)
+        return self.classes.index(name)
+
+    def _forget_derived(self) -> None:
+        self._masks = {}
+        self.backend.forget()
+        for part in self.method:
+            for declared in part.states.values():
+                if isinstance(declared, Derived):
+                    declared.value = None
 
     def budget(self, task: Task) -> int:
         """How many steps the task takes if no part changes its phases."""
@@ -433,9 +505,9 @@ class Learner:
             rows = np.array(self.heads[task.id])
         self.backend.activate(rows)
         self.columns = {
-            "task": lambda: self.heads[task.id],
+            "task": lambda: self.answers(self.heads[task.id]),
             "seen": lambda: list(self.seen),
-            "all": lambda: list(range(len(self.classes))),
+            "all": lambda: self.answers(range(len(self.classes))),
         }[self.output]()  # type: ignore[index]
         self.arriving = task.labels.tolist()
         self.task, self._masks, self._order = task, {}, None
@@ -466,6 +538,15 @@ class Learner:
     def width(self) -> int:
         """How many scores the network gives each row."""
         return self.backend.outputs or len(self.classes)
+
+    @property
+    def first(self) -> np.ndarray:
+        """For every column the first of the same name (merged classes share one), ``int [classes]``."""
+        table = np.arange(self.width)
+        place: dict[str, int] = {}
+        for column, name in enumerate(self.classes):
+            table[column] = place.setdefault(name, column)
+        return table
 
     def indicator(self, columns: Any) -> Any:
         """A tensor ``bool [classes]``, True at these columns."""
@@ -575,10 +656,10 @@ class Learner:
             if "heads" not in self._masks:
                 masks = np.zeros((max(self.heads) + 1, self.width), bool)
                 for task, head in self.heads.items():
-                    masks[task, head] = True
+                    masks[task, self.answers(head)] = True
                 self._masks["heads"] = self.ops.tensor(masks)
             return self.ops.take(self._masks["heads"], batch.task)
-        columns = self.seen if self.output == "seen" else range(len(self.classes))
+        columns = self.seen if self.output == "seen" else self.answers(range(len(self.classes)))
         if len(columns) == self.width:
             return None
         if "columns" not in self._masks:

@@ -165,6 +165,11 @@ class Memory:
         for name, array in self.samples.columns.items():
             array[rows] = samples.columns[name][order[at[rows]]]
 
+    def relabel(self, old: int, new: int) -> None:
+        """Let the stored samples of one class be of another."""
+        if self.samples is not None:
+            self.samples = self.samples.replace(y=np.where(self.samples.y == old, new, self.samples.y))
+
     def remove(self, ids: Iterable[int]) -> int:
         """Forget the samples with these ids (a request to delete, an audit); how many were held.
 

@@ -118,6 +118,7 @@ def state(learner: Learner) -> tuple[Arrays, dict[str, Any]]:
         "classes": learner.classes,
         "seen": learner.seen,
         "old": learner.old,
+        "retired": learner.retired,
         "heads": [[task, columns] for task, columns in learner.heads.items()],
         "position": dataclasses.asdict(learner.position),
         "rng": learner.rng.bit_generator.state,
@@ -137,6 +138,7 @@ def restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None:
     learner.scenario, learner.output = manifest["scenario"], manifest["output"]
     learner.classes = list(manifest["classes"])
     learner.seen, learner.old = list(manifest["seen"]), list(manifest["old"])
+    learner.retired = list(manifest["retired"])
     learner.heads = {task: list(columns) for task, columns in manifest["heads"]}
     learner.position = Position(**manifest["position"])
     learner.rng.bit_generator.state = manifest["rng"]
