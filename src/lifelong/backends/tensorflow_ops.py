@@ -113,10 +113,6 @@ class TensorflowOps:
         """Entry by entry."""
         return tf.exp(x)
 
-    def cosh(self, x: Tensor) -> Tensor:
-        """Entry by entry."""
-        return tf.cosh(x)
-
     def clip(self, x: Tensor, low: float, high: float) -> Tensor:
         """Entry by entry, at least ``low`` and at most ``high``."""
         return tf.clip_by_value(x, low, high)

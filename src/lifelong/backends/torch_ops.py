@@ -110,10 +110,6 @@ class TorchOps:
         """Entry by entry."""
         return x.exp()
 
-    def cosh(self, x: Tensor) -> Tensor:
-        """Entry by entry."""
-        return x.cosh()
-
     def clip(self, x: Tensor, low: float, high: float) -> Tensor:
         """Entry by entry, at least ``low`` and at most ``high``."""
         return x.clamp(low, high)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ...learner import Learner, Phase
     from ...stream import Task
 
-LIMIT, STEEP = 6.0, 50.0
-"""Bounds of an embedding, and of the argument of cosh, as in the authors' code."""
+LIMIT = 6.0
+"""The bound of an embedding, as in the authors' code."""
 
 
 @dataclass(eq=False)
@@ -24,11 +24,13 @@ class HAT(Part):
     """Learn with each task which units it uses, and freeze the weights between those.
 
     Gates a_t = sigmoid(s e_t) multiply every layer's units (Serra et al., eq. 1); e_t is learned. In a
-    pass over the task's samples s rises from 1/smax to smax (eq. 3), and the gradient of e_t is
-    compensated for that:  q <- smax/s (cosh(s e) + 1) / (cosh(e) + 1) q  (eq. 4). The loss gains
-    strength sum a_t (1 - u) / sum (1 - u), u being the units in use before (eq. 5). When a task has
-    ended, its gates are e_t > 0, and a weight moves no more if an earlier task uses both of its
-    units (eq. 2): what that task answers stays to the bit.
+    pass over the task's samples s rises from 1/smax to smax (eq. 3), for which the gradient of e_t is
+    compensated (eq. 4):  q <- smax/s (cosh(s e) + 1) / (cosh(e) + 1) q.  As sigmoid'(x) is
+    1 / (2 cosh(x) + 2), that gives a gate the slope smax sigmoid'(e), whatever s; here it has that slope
+    from the start, which keeps all digits. The loss gains strength sum a_t (1 - u) / sum (1 - u), u
+    being the units in use before (eq. 5). When a task has ended, its gates are e_t > 0, and a weight
+    moves no more if an earlier task uses both of its units (eq. 2): what that task answers stays to
+    the bit.
 
     Args:
         strength: c, of the price of new units.
@@ -67,30 +69,26 @@ class HAT(Part):
         if "task" not in batch:
             return {}
         e = learner.ops.take(self.e, learner.task_index(batch))
-        gates = learner.ops.sigmoid(batch.s * e) if "s" in batch else learner.ops.cast(e > 0)
-        return {"gates": gates}
+        return {"gates": self._gates(learner, e, batch.s) if "s" in batch else learner.ops.cast(e > 0)}
+
+    def _gates(self, learner: Learner, e: Any, s: Any) -> Any:
+        """sigmoid(s e), with the slope smax sigmoid'(e)."""
+        constant, sigmoid = learner.ops.constant, learner.ops.sigmoid
+        slope = self.smax * sigmoid(e)
+        return constant(sigmoid(s * e)) + (slope - constant(slope))
 
     def loss(self, learner: Learner, batch: Batch, out: Any) -> Any:
-        free, a = 1 - self.used, learner.ops.sigmoid(batch.s * self.e[len(learner.heads) - 1])
+        free, a = 1 - self.used, self._gates(learner, self.e[len(learner.heads) - 1], batch.s)
         return self.strength * learner.ops.sum(a * free) / (learner.ops.sum(free) + 1e-9)
 
     def gradient(self, learner: Learner, batch: Batch, g: Any) -> Any:
-        cosh, clip, s = learner.ops.cosh, learner.ops.clip, batch.s
-
-        def compensate(e: Any, q: Any) -> Any:
-            return q * self.smax / s * (cosh(clip(s * e, -STEEP, STEEP)) + 1) / (cosh(e) + 1)
-
-        return self._edit(learner, g * self.moving, compensate)
+        return g * self.moving
 
     def step(self, learner: Learner, d: Any) -> Any:
-        clip = learner.ops.clip
-        return self._edit(learner, d * self.moving, lambda e, q: clip(e + q, -LIMIT, LIMIT) - e)
-
-    def _edit(self, learner: Learner, vector: Any, edit: Any) -> Any:
-        """The vector over theta, its part that belongs to the embeddings edited."""
-        at = learner.layout["hat.e"]
-        e, own = (v[at.start : at.stop] for v in (learner.theta, vector))
-        return learner.ops.concat([vector[: at.start], edit(e, own), vector[at.stop :]])
+        d, at = d * self.moving, learner.layout["hat.e"]
+        e, own = (v[at.start : at.stop] for v in (learner.theta, d))
+        held = learner.ops.clip(e + own, -LIMIT, LIMIT) - e
+        return learner.ops.concat([d[: at.start], held, d[at.stop :]])
 
     def end(self, learner: Learner, task: Task, phase: Phase) -> None:
         if phase.last:

@@ -62,12 +62,13 @@ class GEM(Part):
     def gradient(self, learner: Learner, batch: Batch, g: Any) -> Any:
         if not self.tasks:
             return g
-        ops, G = learner.ops, learner.ops.stack([learner.grad(rows) for rows in self.tasks])
-        along = ops.numpy(ops.matvec(G, g)).astype(float)
+        ops = learner.ops
+        G = ops.cast(ops.stack([learner.grad(rows) for rows in self.tasks]), "float64")
+        along = ops.numpy(ops.matvec(G, ops.cast(g, "float64")))
         if along.min() >= 0:
             return g
-        v = dual(ops.numpy(G @ ops.transpose(G)).astype(float), along, self.margin)
-        return g + ops.matvec(ops.transpose(G), ops.cast(ops.tensor(v)))
+        v = dual(ops.numpy(G @ ops.transpose(G)), along, self.margin)
+        return g + ops.cast(ops.matvec(ops.transpose(G), ops.tensor(v)))
 
     def observe(self, learner: Learner, step: Step) -> None:
         if step.batch.fresh is not None:
