@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from .result import Result
 
 STREAMS = {
-    "split": ("classes_per_task", "natural_order", "validation"),
-    "permuted": ("tasks", "validation"),
-    "rotated": ("tasks", "angles", "validation"),
+    "split": ("classes_per_task", "natural_order", "validation", "blur"),
+    "permuted": ("tasks", "validation", "blur"),
+    "rotated": ("tasks", "angles", "validation", "blur"),
+    "i-blurry": ("tasks", "disjoint", "blurry", "validation"),
+    "mnist-360": ("validation",),
 }
-OTHERS = {"by": ("validation",), "whole": ("validation",)}
+OTHERS = {"by": ("validation", "blur"), "whole": ("validation",)}
 """The streams, with the options that they take."""
 
 
@@ -41,8 +43,8 @@ class Spec:
     data: str
     method: str = option("naive", "the method, or several joined by +: er+ewc")
     scenario: str = option("class", "task, domain, class or free")
-    stream: str = option("split", "split, permuted or rotated")
-    tasks: int | None = option(None, "number of tasks of a permuted or rotated stream")
+    stream: str = option("split", f"{', '.join(list(STREAMS)[:-1])} or {list(STREAMS)[-1]}")
+    tasks: int | None = option(None, "number of tasks of a permuted, rotated or i-blurry stream")
     classes_per_task: int | None = option(None, "classes of a split's task (own files: all)")
     by: str | None = option(None, "column that tells the task")
     target: str = option("label", "column that holds the label")
@@ -74,11 +76,12 @@ class Spec:
         options: dict[str, Any] = {name: count for name, count in counts.items() if count is not None}
         options |= self._set().get("stream", {})
         accept(options, (STREAMS | OTHERS)[kind], f"this stream ({kind})")
+        blur = options.pop("blur", None)
         options |= {"scenario": self.scenario, "seed": self.seed}
         if column is not None:
-            return dataset.by(column, **options)
-        make: Callable[..., Stream] = getattr(dataset, kind)
-        return make(**options)
+            options["column"] = column
+        make: Callable[..., Stream] = getattr(dataset, kind.replace("-", "_"))
+        return make(**options) if blur is None else make(**options).blurred(blur)
 
     def _kind(self, has_tasks: bool) -> tuple[str, str | None]:
         """(what the stream is made by, the column if it is one)."""
