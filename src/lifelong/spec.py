@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import data, models
+from . import data, detection, models
 from .errors import LifelongError, accept, at_least, of_types, unknown
 from .optimize import Schedule, optimizer
 from .samples import Dataset
@@ -56,6 +56,7 @@ class Spec:
     batch: int = option(128, "rows a step")
     epochs: int | None = option(None, "passes over a task's samples")
     steps: int | None = option(None, "steps a task, instead of epochs")
+    boundaries: str | None = option(None, "under free, detect where a task ends: loss, drift or told")
     seed: int = option(1, "of every random draw")
     device: str = option("cpu", "cpu, cuda, cuda:1")
     precision: str = option("float32", "float32, float64 or bf16")
@@ -110,11 +111,19 @@ class Spec:
         of_types(timed, Schedule, "schedule")
         if timed:
             extra["schedule"] = Schedule(**timed)
+        boundaries = detection.make(self.boundaries, **options.pop("boundaries", {}))
         options.pop("stream", None)
         self._memory(options)
         for part in options:
             if part not in self.method.split("+"):
-                known = [*self.method.split("+"), "model", "optimizer", "schedule", "stream"]
+                known = [
+                    *self.method.split("+"),
+                    "boundaries",
+                    "model",
+                    "optimizer",
+                    "schedule",
+                    "stream",
+                ]
                 raise unknown("part in --set", part, known)
         return Learner(
             recipe,
@@ -128,6 +137,7 @@ class Spec:
             precision=self.precision,
             output=self.output_space,
             backend=self.backend,
+            boundaries=boundaries,
         )
 
     @property
