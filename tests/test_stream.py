@@ -168,6 +168,193 @@ def test_an_unknown_column():
         with_tasks().by("places")
 
 
+# --- i-blurry --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("tasks", "disjoint"), [(5, 0.5), (3, 0.5), (4, 0.7), (10, 0.0), (2, 1.0)])
+@pytest.mark.parametrize("scenario", ["class", "free"])
+def test_disjoint_classes_occur_in_one_task_and_blurry_ones_mostly(tasks, disjoint, scenario):
+    data = make(each=40)
+    stream = data.i_blurry(tasks, scenario, disjoint=disjoint, blurry=0.25, seed=3)
+    counts = np.array([np.bincount(task.train.y, minlength=10) for task in stream])
+    assert (counts.sum(0) == 40).all()
+    once = counts.max(0) == 40
+    assert once.sum() == round(10 * disjoint)
+    assert (counts.max(0)[~once] == 30).all()
+    if tasks > 1 and disjoint < 1:
+        minor = np.sort(counts[:, ~once], axis=0)[:-1]
+        assert minor.sum(0).tolist() == [10] * int((~once).sum())
+        assert (minor.max(0) - minor.min(0) <= 1).all()
+    homes = [set(np.flatnonzero(counts.argmax(0) == i)) for i in range(tasks)]
+    assert [set(task.test.y) for task in stream] == homes
+    assert max(map(len, homes)) - min(map(len, homes)) <= 2
+    assert sum(len(task.test) for task in stream) == len(data.test)
+    assert [sorted(stream.classes[c] for c in h) for h in homes] == [
+        sorted(task.name.split()) for task in stream
+    ]
+
+
+def test_i_blurry_keeps_labels_ids_and_seeds():
+    origin = {int(i): DATA.classes[y] for i, y in zip(DATA.train.id, DATA.train.y, strict=True)}
+    stream = DATA.i_blurry(blurry=0.5)
+    for task in stream:
+        assert all(
+            stream.classes[y] == origin[int(i)] for y, i in zip(task.train.y, task.train.id, strict=True)
+        )
+    assert sorted(i for task in stream for i in task.train.id) == DATA.train.id.tolist()
+    assert contents(stream) == contents(DATA.i_blurry(blurry=0.5))
+    assert contents(stream) != contents(DATA.i_blurry(blurry=0.5, seed=1))
+    assert contents(stream[2:]) == contents(stream)[2:]
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"tasks": 1}, "give 2 to 10"),
+        ({"tasks": 11}, "give 2 to 10"),
+        ({"disjoint": 1.5}, "disjoint=1.5"),
+        ({"blurry": "much"}, "blurry=much"),
+        ({"scenario": "task"}, "come back"),
+        ({"scenario": "domain"}, "come back"),
+    ],
+)
+def test_what_i_blurry_refuses(options, hint):
+    with pytest.raises(LifelongError, match=hint):
+        DATA.i_blurry(**options)
+
+
+# --- MNIST-360 -------------------------------------------------------------------------------
+
+
+def bars(each: int = 30, side: int = 15) -> Dataset:
+    """Digits whose pictures are one bar from the centre upwards, so that their angle can be read."""
+    x = np.zeros((10 * each, side, side), np.uint8)
+    x[:, : side // 2, side // 2] = 255
+    y = np.repeat(np.arange(10), each)
+    parts = (Samples(x=x, y=y, id=np.arange(len(y)) + first) for first in (0, len(y)))
+    return Dataset("bars", *parts, tuple("0123456789"))
+
+
+def angles(x: np.ndarray) -> np.ndarray:
+    """The bars' angles in degrees."""
+    rows, columns = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in x.shape[1:]), indexing="ij")
+    weights = x.reshape(len(x), -1) / 255
+    return np.degrees(np.arctan2(weights @ columns.ravel(), -(weights @ rows.ravel())))
+
+
+def test_pairs_of_digits_come_three_times_and_every_sample_once():
+    data = bars()
+    stream = data.mnist_360()
+    assert len(stream) == 27
+    for i, task in enumerate(stream):
+        assert task.labels.tolist() == sorted({i % 9, (i + 1) % 9})
+        assert np.bincount(task.train.y).max() == np.bincount(task.test.y).max() == 5
+    for kind, whole in (("train", data.train), ("test", data.test)):
+        ids = [i for task in stream for i in getattr(task, kind).id]
+        assert sorted(ids) == whole.id[whole.y < 9].tolist()
+    assert stream.classes == tuple("012345678")
+
+
+def test_a_digit_turns_once_around_in_equal_steps():
+    flow = bars(each=36).mnist_360().flow()
+    for samples in (flow.train, flow.test):
+        for digit in range(9):
+            seen = np.unwrap(np.radians(angles(samples.x[samples.y == digit])))
+            assert np.abs(np.abs(np.diff(seen)) - np.radians(10)).max() < 0.15
+            assert abs(np.degrees(np.abs(seen[-1] - seen[0])) - 350) < 6
+            start = (60 * (digit - 1)) % 360
+            first = np.degrees(seen[0]) % 360
+            assert min(abs((a - start + 180) % 360 - 180) for a in (first, -first)) < 6
+
+
+def test_two_digits_are_mixed_in_order():
+    task = bars().mnist_360()[0]
+    assert task.train.y.tolist() == [0, 1] * 5
+    assert contents(bars().mnist_360()) == contents(bars().mnist_360())
+    assert contents(bars().mnist_360(seed=1))[0] != contents(bars().mnist_360())[0]
+    held = bars().mnist_360("class", validation=0.2)[4]
+    assert (len(held.train), len(held.validation), held.id) == (8, 2, 4)
+
+
+def test_what_mnist_360_refuses():
+    with pytest.raises(LifelongError, match="digits 0 to 9"):
+        DATA.mnist_360()
+    with pytest.raises(LifelongError, match="come back"):
+        bars().mnist_360("domain")
+
+
+# --- blurred boundaries ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["split", "permuted", "by"])
+def test_blur_changes_the_order_and_nothing_else(kind):
+    plain = STREAMS[kind]("free")
+    blurred = plain.blurred(0.5)
+    assert contents(blurred) == contents(plain)
+    a, b = plain.flow().train, blurred.flow().train
+    assert a.id.tolist() != b.id.tolist()
+    assert a.take(np.argsort(a.id)).fingerprint() == b.take(np.argsort(b.id)).fingerprint()
+    assert b.fingerprint() == STREAMS[kind]("free").blurred(0.5).flow().train.fingerprint()
+    assert blurred.description == plain.description | {"blur": 0.5}
+    assert plain.blurred(0).flow().train.fingerprint() == a.fingerprint()
+
+
+def test_across_a_window_the_later_task_takes_over_linearly():
+    """Mean over 400 seeds of who is where: 0 before the window, then a line, then 1."""
+    data = make(classes=2, each=100, side=1)
+    later = np.zeros(200)
+    for seed in range(400):
+        stream = data.split(1, "free", seed=seed).blurred(0.6)
+        later += stream.flow().train.y == 1
+    share = later / 400
+    assert (share[:70] == 0).all()
+    assert (share[130:] == 1).all()
+    assert np.abs(share[70:130] - (np.arange(60) + 0.5) / 60).max() < 0.12
+
+
+def test_windows_of_unlike_neighbours_do_not_overlap():
+    data = make(classes=3, each=60, side=1)
+    few = data.train.take(data.train.id % 3 + 10 * (data.train.y == 1) * (data.train.id % 9) < 15)
+    stream = Dataset("uneven", few, data.test, data.classes).split(1, "free", natural_order=True)
+    flow, sizes = stream.blurred(1.0).flow().train, [len(task.train) for task in stream]
+    assert sizes[1] < sizes[0]
+    assert (flow.y[: sizes[0] - sizes[1] // 2 - 1] == 0).all()
+    assert (flow.y[sizes[0] + sizes[1] + sizes[1] // 2 + 1 :] == 2).all()
+    middle = sizes[0] + sizes[1] // 2
+    assert (flow.y[:middle] < 2).all()
+    assert (flow.y[middle + 1 :] > 0).all()
+
+
+def test_a_slice_is_blurred_as_the_whole_was():
+    stream = DATA.split(2, "free").blurred(0.4)
+    whole, tail = stream.flow().train, stream[3:].flow().train
+    assert whole.id[-len(tail) + 3 :].tolist() == tail.id[3:].tolist()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, "half", None, True])
+def test_blur_is_a_share(share):
+    with pytest.raises(LifelongError, match="blur="):
+        DATA.split(2, "free").blurred(share)
+
+
+@pytest.mark.parametrize("scenario", ["task", "domain", "class"])
+def test_whole_tasks_are_not_blurred(scenario):
+    with pytest.raises(LifelongError, match="use 'free'"):
+        DATA.split(2, scenario).blurred(0.1)
+
+
+def test_the_new_streams_by_name():
+    from lifelong.spec import Spec
+
+    blurred = Spec("mnist-5k", scenario="free", set=("stream.blur=0.25",)).make_stream()
+    assert blurred.description["blur"] == 0.25
+    i_blurry = Spec("mnist-5k", stream="i-blurry", tasks=4, set=("stream.disjoint=0.2",)).make_stream()
+    assert (len(i_blurry), i_blurry.scenario, i_blurry.description["disjoint"]) == (4, "class", 0.2)
+    assert len(Spec("digits", stream="mnist-360", scenario="free").make_stream()) == 27
+    with pytest.raises(LifelongError, match="come back"):
+        Spec("digits", stream="mnist-360", scenario="task").make_stream()
+
+
 # --- scenarios -------------------------------------------------------------------------------
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import objectives
+from . import detection, objectives
 from .backends import base as backends
 from .batch import Batch, Outputs, Step
 from .errors import KnownFailure, LifelongError, at_least, unknown
@@ -53,6 +53,10 @@ class Position:
     """Whether the task has begun."""
     mark: str = ""
     """A fingerprint of its labels and ids."""
+    ends: list[int] = field(default_factory=list)
+    """Steps of a flow behind which a boundary was detected."""
+    memo: dict[str, Any] = field(default_factory=dict)
+    """What the detector of boundaries knows."""
 
 
 class Learner:
@@ -72,6 +76,8 @@ class Learner:
         output: the classes among which the learner decides: ``all`` of the stream, those ``seen``
             so far, those of the ``task``. Default: by scenario, ``seen`` under ``class``.
         backend: ``torch`` or ``tensorflow``.
+        boundaries: under ``free``, where none are told: end a task where a detector says so, by name
+            (``loss``, ``drift``) or made (:mod:`lifelong.detection`). Default: nowhere.
 
     Raises:
         LifelongError: for arguments that make no sense, in one line.
@@ -92,6 +98,7 @@ class Learner:
         precision: str = "float32",
         output: str | None = None,
         backend: str = "torch",
+        boundaries: str | detection.Detector | None = None,
     ) -> None:
         from .methods import method as make_method
 
@@ -107,6 +114,7 @@ class Learner:
         self.optimizer = make_optimizer(optimizer)
         self.batch, self.epochs, self.max_steps = batch, epochs, steps
         self.seed, self.device, self.precision, self.output = seed, device, precision, output
+        self.boundaries = detection.make(boundaries)
         self.backend = backends.make(
             backend, optimizer=self.optimizer, device=device, precision=precision
         )
@@ -156,14 +164,16 @@ class Learner:
             self.backend.forget()
             while position.step < phase.steps:
                 self.rate = self._rate(task, phases)
-                self.step(self._draw(task))
+                step = self.step(self._draw(task))
                 position.step += 1
+                if self.boundaries and detection.ended(self, step) and position.step < phase.steps:
+                    self._cross(task, phase)
                 yield position
-            self.consolidate(task, phase)
+            self.consolidate(detection.segment(self, task), phase)
             yield position
         self.leave()
 
-    def step(self, batch: Batch) -> None:
+    def step(self, batch: Batch) -> Step:
         """One step: rows and draws, then the update, then the books."""
         self.prepare(batch)
         self.met_rows = len(batch.samples)
@@ -171,6 +181,7 @@ class Learner:
         step = self.backend.run(self.update, batch, self.rate, whole=not host)
         for observe in self.hooks["observe"]:
             observe(self, step)
+        return step
 
     def prepare(self, batch: Batch) -> None:
         """Rows that parts add and every random draw of the step; then all columns become tensors."""
@@ -244,23 +255,39 @@ class Learner:
         self._activate(task)
         if begins:
             self.position.learning, self.position.mark = True, mark
-            if self.optimizer.reset and self.position.task:
-                self._reset_optimizers()
-            for begin in self.hooks["begin"]:
-                begin(self, task)
+            self._begin(task)
         owner = self.method.owner("data")
         self._samples = owner.data(self, task.train) if owner else task.train
         return task
 
-    def consolidate(self, task: Task, phase: Phase) -> None:
-        """A phase has ended."""
+    def _begin(self, task: Task) -> None:
+        if self.optimizer.reset and self.position.task:
+            self._reset_optimizers()
+        for begin in self.hooks["begin"]:
+            begin(self, task)
+
+    def _end(self, task: Task, phase: Phase) -> None:
         for end in self.hooks["end"]:
             end(self, task, phase)
+
+    def consolidate(self, task: Task, phase: Phase) -> None:
+        """A phase has ended."""
+        self._end(task, phase)
         self.position.phase, self.position.step = self.position.phase + 1, 0
 
     def leave(self) -> None:
         """The task has ended."""
         self.position = Position(self.position.task + 1)
+
+    def _cross(self, task: Task, phase: Phase) -> None:
+        """A boundary was detected within a flow: what it ends is old, and the rest of it begins."""
+        ended = detection.segment(self, task)
+        self._end(ended, replace(phase, last=True))
+        self.position.ends.append(self.position.step)
+        self.position.task += 1
+        self.old = sorted({*self.old, *ended.labels.tolist()})
+        self._activate(task)
+        self._begin(task)
 
     def _reset_optimizers(self) -> None:
         self.backend.reset_optimizer()
@@ -271,7 +298,9 @@ class Learner:
 
     def check(self, scenario: str) -> None:
         """Refuse a scenario that the method, the output space or the budget does not allow."""
-        if not self.method.supports(scenario):
+        if self.boundaries:
+            detection.check(self.boundaries, scenario, self.method)
+        elif not self.method.supports(scenario):
             able = [s for s in OUTPUT_SPACES if self.method.supports(s)]
             raise LifelongError(
                 f"{self.method.name} does not work in the {scenario!r} scenario: "
@@ -510,6 +539,8 @@ class Learner:
             "all": lambda: self.answers(range(len(self.classes))),
         }[self.output]()  # type: ignore[index]
         self.arriving = task.labels.tolist()
+        if self.boundaries:  # nobody tells which come
+            self.arriving = [c for c in self.arriving if c not in self.old]
         self.task, self._masks, self._order = task, {}, None
 
     @cached_property

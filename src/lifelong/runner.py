@@ -48,6 +48,8 @@ class Book:
     samples: int = 0
     seconds: float = 0.0
     """Spent in training, over all sittings."""
+    boundaries: list[int] = field(default_factory=list)
+    """Steps behind which a boundary was detected."""
 
 
 def run(
@@ -195,9 +197,9 @@ class _Session:
         """Learn what is left of the stream."""
         learner, book = self.learner, self.book
         length = 1 if self.free else len(self.stream)
-        if learner.position.task == length and len(book.rows) < len(self.tests):
+        if self._learned == length and len(book.rows) < len(self.tests):
             self.row()  # killed between the last step and its evaluation
-        while learner.position.task < length:
+        while self._learned < length:
             index = learner.position.task
             if not self.free and len(book.rows) < index:
                 self.row()
@@ -208,12 +210,18 @@ class _Session:
         if not learner.ready:
             raise LifelongError(f"{learner.method.name} learned nothing from this stream")
 
+    @property
+    def _learned(self) -> int:
+        """How many tasks are learned; of a flow, none until it ends, whatever was detected in it."""
+        position = self.learner.position
+        return int(position.task > 0 and not position.learning) if self.free else position.task
+
     def learn_task(self, task: Task) -> None:
         """Learn one task, evaluating and saving on the way."""
         learner, book = self.learner, self.book
         steps = learner.steps(task)
         saved = started = time.monotonic()
-        length, total = task.place[1], learner.budget(task)
+        (index, length), total = task.place, learner.budget(task)
         every = self.evaluate_every or (max(1, total // 50) if self.free else None)
         while True:
             if self.free:
@@ -225,13 +233,13 @@ class _Session:
             now = time.monotonic()
             book.seconds += now - started
             if position.step:
-                book.steps += 1
+                book.steps, book.boundaries = book.steps + 1, position.ends
                 book.samples += learner.met_rows
                 if every and position.step % every == 0:
                     self._trace()
                 self._mark()
-                share = (position.task + min(1.0, position.step / total)) / length
-                self.report(f"task {position.task + 1}/{length}: {task.name}", share)
+                share = (index + min(1.0, position.step / total)) / length
+                self.report(f"task {index + 1}/{length}: {task.name}", share)
             if not position.step or now - saved > self.checkpoint_every:
                 self.save()
                 saved = time.monotonic()
@@ -297,6 +305,8 @@ class _Session:
             fields["metrics"]["prequential_accuracy"] = book.hits / seen
             anytime = metrics.area_under_anytime_accuracy(book.trace)
             fields["metrics"]["area_under_anytime_accuracy"] = anytime
+            if learner.boundaries is not None:
+                fields["boundaries"] = book.boundaries
         made_of = configuration(learner)
         made_of["threads"] = identity["threads"]
         return Result(

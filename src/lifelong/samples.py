@@ -145,6 +145,18 @@ class Dataset:
 
         return rotated(self, tasks, scenario, **options)
 
+    def i_blurry(self, tasks: int = 5, scenario: str = "free", **options: Any):
+        """Classes of one task, and classes of all. See :func:`lifelong.stream.i_blurry`."""
+        from .stream import i_blurry
+
+        return i_blurry(self, tasks, scenario, **options)
+
+    def mnist_360(self, scenario: str = "free", **options: Any):
+        """Pairs of digits that turn. See :func:`lifelong.stream.mnist_360`."""
+        from .stream import mnist_360
+
+        return mnist_360(self, scenario, **options)
+
     def whole(self, scenario: str = "class", **options: Any):
         """All of it as one task, to be updated later. See :func:`lifelong.stream.whole`."""
         from .stream import whole

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import data, models
+from . import data, detection, models
 from .errors import LifelongError, accept, at_least, of_types, unknown
 from .method import part_names
 from .optimize import Schedule, optimizer
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from .result import Result
 
 STREAMS = {
-    "split": ("classes_per_task", "natural_order", "validation"),
-    "permuted": ("tasks", "pad", "validation"),
-    "rotated": ("tasks", "angles", "validation"),
+    "split": ("classes_per_task", "natural_order", "validation", "blur"),
+    "permuted": ("tasks", "pad", "validation", "blur"),
+    "rotated": ("tasks", "angles", "validation", "blur"),
+    "i-blurry": ("tasks", "disjoint", "blurry", "validation"),
+    "mnist-360": ("validation",),
 }
-OTHERS = {"by": ("validation",), "whole": ("validation",)}
+OTHERS = {"by": ("validation", "blur"), "whole": ("validation",)}
 """The streams, with the options that they take."""
 
 
@@ -42,8 +44,8 @@ class Spec:
     data: str
     method: str = option("naive", "the method, or several joined by +: er+ewc")
     scenario: str = option("class", "task, domain, class or free")
-    stream: str = option("split", "split, permuted or rotated")
-    tasks: int | None = option(None, "number of tasks of a permuted or rotated stream")
+    stream: str = option("split", f"{', '.join(list(STREAMS)[:-1])} or {list(STREAMS)[-1]}")
+    tasks: int | None = option(None, "number of tasks of a permuted, rotated or i-blurry stream")
     classes_per_task: int | None = option(None, "classes of a split's task (own files: all)")
     by: str | None = option(None, "column that tells the task")
     target: str = option("label", "column that holds the label")
@@ -55,6 +57,7 @@ class Spec:
     batch: int = option(128, "rows a step")
     epochs: int | None = option(None, "passes over a task's samples")
     steps: int | None = option(None, "steps a task, instead of epochs")
+    boundaries: str | None = option(None, "under free, detect where a task ends: loss, drift or told")
     seed: int = option(1, "of every random draw")
     device: str = option("cpu", "cpu, cuda, cuda:1")
     precision: str = option("float32", "float32, float64 or bf16")
@@ -75,11 +78,12 @@ class Spec:
         options: dict[str, Any] = {name: count for name, count in counts.items() if count is not None}
         options |= self._set().get("stream", {})
         accept(options, (STREAMS | OTHERS)[kind], f"this stream ({kind})")
+        blur = options.pop("blur", None)
         options |= {"scenario": self.scenario, "seed": self.seed}
         if column is not None:
-            return dataset.by(column, **options)
-        make: Callable[..., Stream] = getattr(dataset, kind)
-        return make(**options)
+            options["column"] = column
+        make: Callable[..., Stream] = getattr(dataset, kind.replace("-", "_"))
+        return make(**options) if blur is None else make(**options).blurred(blur)
 
     def _kind(self, has_tasks: bool) -> tuple[str, str | None]:
         """(what the stream is made by, the column if it is one)."""
@@ -108,11 +112,13 @@ class Spec:
         of_types(timed, Schedule, "schedule")
         if timed:
             extra["schedule"] = Schedule(**timed)
+        boundaries = detection.make(self.boundaries, **options.pop("boundaries", {}))
         options.pop("stream", None)
         self._memory(options)
         for part in options:
-            if part not in part_names(self.method):
-                known = [*part_names(self.method), "model", "optimizer", "schedule", "stream"]
+            mine = part_names(self.method)
+            if part not in mine:
+                known = [*mine, "boundaries", "model", "optimizer", "schedule", "stream"]
                 raise unknown("part in --set", part, known)
         return Learner(
             recipe,
@@ -126,6 +132,7 @@ class Spec:
             precision=self.precision,
             output=self.output_space,
             backend=self.backend,
+            boundaries=boundaries,
         )
 
     @property

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import models
+from . import detection, models
 from .errors import LifelongError
 from .files import read_arrays, write_arrays
 from .optimize import Optimizer, Schedule
@@ -40,6 +40,7 @@ def configuration(learner: Learner) -> dict[str, Any]:
         "precision": learner.precision,
         "output": learner.output,
         "backend": learner.backend.name,
+        **({"boundaries": learner.boundaries.to_json()} if learner.boundaries else {}),
     }
 
 
@@ -53,6 +54,9 @@ def from_configuration(configuration: dict[str, Any], **changes: Any) -> Learner
     if "method" not in changes:
         arguments["method"] = method(arguments["method"], options)
     arguments["optimizer"] = _optimizer_from_json(arguments["optimizer"])
+    if "boundaries" in arguments:
+        fields = _tuples(arguments["boundaries"])
+        arguments["boundaries"] = detection.make(fields.pop("name"), **fields)
     if "model" not in changes:
         arguments["model"] = _model_from_json(arguments["model"])
     return Learner(**(arguments | changes))

@@ -108,16 +108,51 @@ class Stream(Sequence[Task]):
     def __iter__(self) -> Iterator[Task]:
         return (self[i] for i in range(len(self)))
 
+    def blurred(self, blur: float) -> Stream:
+        """The same tasks with blurred boundaries: only :meth:`flow`, the order of samples, changes.
+
+        Around each boundary lies a window of ``blur`` of the smaller neighbour's length, half of it
+        on either side. Across it the probability that a sample is the later task's rises linearly
+        from 0 to 1 (as in Aljundi et al., "Task-free continual learning", 2019, whose streams change
+        gradually); every sample still occurs once. The tasks, their test sets and with them R stay
+        as they were, and a row of R is measured in the middle of each window.
+
+        Only ``free`` has such an order: where the learner is handed whole tasks it is refused.
+        """
+        _share(blur=blur)
+        if self.scenario != "free":
+            raise LifelongError(
+                f"blur mixes tasks in one flow, and {self.scenario!r} hands out whole tasks: use 'free'"
+            )
+        return Stream(**(self.__dict__ | {"description": self.description | {"blur": blur}}))
+
     def flow(self) -> Task:
         """The whole stream as the one task that a ``free`` learner meets, its samples in order."""
         tasks = list(self)
+        train = Samples.concat([task.train for task in tasks])
         return Task(
             self.name,
-            Samples.concat([task.train for task in tasks]),
+            train.take(self._blurred(tasks)) if self.description.get("blur") else train,
             Samples.concat([task.test for task in tasks]),
             self.classes,
             self.scenario,
         )
+
+    def _blurred(self, tasks: list[Task]) -> np.ndarray:
+        """The order of the tasks' samples, a permutation, when the boundaries are blurred.
+
+        In its window, a share from 0 to 1, each sample of the earlier task is given a place of
+        density 2 (1 - place), each of the later one of density 2 place: side by side, ``place`` of
+        the samples at any place are the later task's.
+        """
+        sizes = np.array([len(task.train) for task in tasks])
+        ends = np.cumsum(sizes)
+        places = np.arange(ends[-1]) + 0.5
+        for task, end, size in zip(tasks, ends, np.minimum(sizes[:-1], sizes[1:]), strict=False):
+            half = round(self.description["blur"] * size / 2)
+            u = np.sqrt(_generator(self.description["seed"], "blur", task.number).random(2 * half))
+            places[end - half : end + half] = end - half + 2 * half * np.append(1 - u[:half], u[half:])
+        return np.argsort(places, kind="stable")
 
 
 def split(
@@ -265,6 +300,118 @@ def by(
     return _stream(data, scenario, data.classes, part, names, description, seed, validation)
 
 
+def i_blurry(
+    data: Dataset,
+    tasks: int = 5,
+    scenario: str = "free",
+    *,
+    disjoint: float = 0.5,
+    blurry: float = 0.1,
+    seed: int = 0,
+    validation: float = 0.0,
+) -> Stream:
+    """i-Blurry-N-M: some classes come once, the others in every task, and mostly in one.
+
+    Of the classes, a share ``disjoint`` (N) occur in one task alone. Each of the others is major in
+    one task and minor elsewhere: a share ``blurry`` (M) of its samples is dealt evenly to the other
+    tasks. Which classes those are, and which samples, is drawn from ``seed``; both kinds are spread
+    over the tasks as evenly as they divide, and every sample occurs once. A task's test set holds
+    the classes that are disjoint or major in it.
+
+    Koh et al., "Online continual learning on class incremental blurry task configuration with
+    anytime inference" (ICLR 2022), who use 50-10. The labels accumulate and classes come back, so the
+    scenario is ``free``, as in the paper, or ``class``.
+    """
+    _accumulating("i-blurry", scenario)
+    _share(disjoint=disjoint, blurry=blurry)
+    count = len(data.classes)
+    if not 2 <= tasks <= count:
+        raise LifelongError(f"tasks={tasks}: {data.name!r} has {count} classes; give 2 to {count}")
+    order = _generator(seed, "classes").permutation(count)
+    once = round(disjoint * count)
+    groups = [  # disjoint classes left over go to the first tasks, the others to the last
+        np.append(a, b)
+        for a, b in zip(
+            np.array_split(order[:once], tasks), np.array_split(order[once:], tasks)[::-1], strict=True
+        )
+    ]
+    home = np.empty(count, np.int64)
+    for i, group in enumerate(groups):
+        home[group] = i
+    places = home[data.train.y]
+    for c in order[once:]:
+        rows = _generator(seed, "minor", int(c)).permutation(np.flatnonzero(data.train.y == c))
+        minor = rows[: round(blurry * len(rows))]
+        places[minor] = (home[c] + 1 + np.arange(len(minor)) % (tasks - 1)) % tasks
+    position = np.empty(count, np.int64)
+    position[np.concatenate(groups)] = np.arange(count)
+
+    def part(samples: Samples, i: int) -> Samples:
+        rows = samples.take((places if samples is data.train else home[samples.y]) == i)
+        return rows.replace(y=position[rows.y])
+
+    return _stream(
+        data, scenario, tuple(data.classes[c] for c in np.concatenate(groups)), part,
+        [" ".join(data.classes[c] for c in g) for g in groups],
+        {"kind": "i-blurry", "tasks": tasks, "disjoint": disjoint, "blurry": blurry}, seed, validation,
+    )  # fmt: skip
+
+
+ROUNDS = 3
+"""How often MNIST-360 goes through the pairs of digits."""
+
+
+def mnist_360(
+    data: Dataset, scenario: str = "free", *, seed: int = 0, validation: float = 0.0
+) -> Stream:
+    """MNIST-360: two digits at a time, that turn while they are shown. Sharp and smooth change.
+
+    The pairs (0, 1), (1, 2), ..., (7, 8), (8, 0) come three times: 27 segments, the tasks. A digit is
+    in six of them and shows a sixth of its samples in each, so every sample occurs once; the two are
+    mixed in proportion. Digit d starts at 60 (d - 1) degrees and turns by 360 / (its samples) with
+    every sample, one full turn over the stream, so that no digit is seen twice at one angle. There
+    is no 9, which a 6 turns into. The order of each digit's samples is drawn from ``seed``.
+
+    The test images are treated alike, so that a segment's test set shows its digits at its angles,
+    and all test sets together show each digit once around.
+
+    Buzzega et al., "Dark experience for general continual learning" (NeurIPS 2020). They
+    test once, at the end, with each digit's turn begun at 0; the mean over R's last row stands for
+    that figure. Digits come back, so the scenario is ``free``, as in the paper, or ``class``.
+    """
+    _accumulating("mnist-360", scenario)
+    if data.classes != tuple("0123456789") or data.train.x.ndim < 3:
+        raise LifelongError(f"mnist-360 turns images of the digits 0 to 9; {data.name!r} is other data")
+
+    def shown(samples: Samples, digit: int, i: int) -> Samples:
+        """The sixth of a digit's samples that segment i shows, turned."""
+        rows = np.flatnonzero(samples.y == digit)
+        order = _generator(seed, "turning", digit).permutation(len(rows))
+        segments = [s for s in range(9 * ROUNDS) if digit in (s % 9, (s + 1) % 9)]
+        mine = np.array_split(np.arange(len(rows)), len(segments))[segments.index(i)]
+        taken = samples.take(rows[order[mine]])
+        return taken.replace(x=_turned(taken.x, 60 * (digit - 1) + 360 * mine / len(rows)))
+
+    def part(samples: Samples, i: int) -> Samples:
+        both = [shown(samples, digit, i) for digit in (i % 9, (i + 1) % 9)]
+        places = np.concatenate([(np.arange(len(one)) + 0.5) / max(1, len(one)) for one in both])
+        return Samples.concat(both).take(np.argsort(places, kind="stable"))
+
+    names = [f"{i % 9} {(i + 1) % 9}, round {i // 9 + 1}" for i in range(9 * ROUNDS)]
+    description = {"kind": "mnist-360"}
+    return _stream(data, scenario, data.classes[:9], part, names, description, seed, validation)
+
+
+def _turned(images: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Each image ``[n, height, width, ...]`` by its angle, as :func:`rotated` turns them."""
+    from scipy.ndimage import rotate
+
+    turned = np.empty_like(images)
+    for image, angle, out in zip(images, angles, turned, strict=True):
+        rotate(image, angle, axes=(1, 0), reshape=False, order=0, output=out)
+    return turned
+
+
 def whole(data: Dataset, scenario: str = "class", *, seed: int = 0, validation: float = 0.0) -> Stream:
     """All of the data as one task."""
     description = {"kind": "whole"}
@@ -318,7 +465,8 @@ def _stream(
             rows = _held_out(train.y, validation, _generator(seed, "validation", i))
             train, held = train.take(~rows), train.take(rows)
         if scenario == "free":
-            train = train.take(_generator(seed, "flow", i).permutation(len(train)))
+            if description["kind"] != "mnist-360":  # whose samples are in the order of their angles
+                train = train.take(_generator(seed, "flow", i).permutation(len(train)))
         elif scenario in ("task", "class"):
             train, test = (s.replace(task=np.full(len(s), i)) for s in (train, test))
             if held is not None:
@@ -344,6 +492,19 @@ def _held_out(y: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarr
         rows = np.flatnonzero(y == label)
         mask[rng.permutation(rows)[: min(round(share * len(rows)), len(rows) - 1)]] = True
     return mask
+
+
+def _share(**values: Any) -> None:
+    """Refuse what is no share."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise LifelongError(f"{name}={value}: give a share in [0, 1]")
+
+
+def _accumulating(kind: str, scenario: str) -> None:
+    """Refuse a scenario in which a class would belong to one task, or labels to none."""
+    if scenario in ("task", "domain"):
+        raise LifelongError(f"the classes of {kind} come back: use the 'free' or 'class' scenario")
 
 
 def _generator(seed: int, purpose: str, index: int = 0) -> np.random.Generator:
