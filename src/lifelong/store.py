@@ -26,6 +26,7 @@ Arrays = dict[str, np.ndarray]
 # ---- configuration
 def configuration(learner: Learner) -> dict[str, Any]:
     """What the learner was made of, as JSON knows it."""
+    weights = learner.class_weights
     return {
         "model": _model_to_json(learner.model),
         "method": learner.method.name,
@@ -40,6 +41,7 @@ def configuration(learner: Learner) -> dict[str, Any]:
         "precision": learner.precision,
         "output": learner.output,
         "backend": learner.backend.name,
+        **({} if weights is None else {"class_weights": weights}),  # one without keeps its run's key
     }
 
 
