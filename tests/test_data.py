@@ -704,7 +704,7 @@ def test_folders_without_tables_and_tasks_of_one_name(tmp_path, write):
     assert f"there is no file {tmp_path / 'b.csv'}" in message(error)
 
 
-@pytest.mark.parametrize("by", ["x", "id", "label"])
+@pytest.mark.parametrize("by", ["x", "id", "weight", "label"])
 def test_a_task_column_may_not_take_a_name_in_use(write, by):
     with pytest.raises(LifelongError) as error:
         table(write(a_csv="x,id,label\n1,2,x\n"), by=by)

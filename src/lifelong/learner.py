@@ -283,7 +283,7 @@ class Learner:
                 f"choose {' or '.join(able) or 'another method'}"
             )
         if scenario not in self.objective.scenarios:
-            fit = " or ".join(self.objective.scenarios)
+            fit = " or ".join(self.objective.scenarios) or "another objective"
             raise LifelongError(f"{self.objective.name} does not work under {scenario!r}: choose {fit}")
         if scenario == "free" and self.class_weights == "balanced":
             raise LifelongError("balanced class weights need a task's classes, which 'free' hides")

@@ -120,12 +120,12 @@ class Dataset:
     """The names of the inputs' columns, for a table."""
 
     def __post_init__(self) -> None:
-        for field, part in (("train", "training"), ("test", "test")):
-            samples = getattr(self, field)
+        for name, part in (("train", "training"), ("test", "test")):
+            samples = getattr(self, name)
             if samples.y.dtype.kind == "f":
                 y = samples.y.astype(np.float32)
                 samples = samples.replace(y=y[:, None] if y.ndim == 1 else y)
-                object.__setattr__(self, field, samples)
+                object.__setattr__(self, name, samples)
             check(samples, len(self.classes), f"the {part} set of {self.name!r}")
         a, b = self.train.x, self.test.x
         if a.shape[1:] != b.shape[1:] or a.dtype != b.dtype:
