@@ -403,7 +403,7 @@ def test_declares_what_it_is(name):
     assert part.paper
     assert part.__doc__
     assert set(part.scenarios) <= set(SCENARIOS)
-    assert set(part.needs) <= {"boundaries", "task ids", "raw inputs"}
+    assert set(part.needs) <= {"boundaries", "task ids", "raw inputs", "labels"}
     assert set(part.slots) <= {"data", "criterion", "readout", "model", "parameters"}
     assert part.order in ("regularize", "project", "mask")
     assert set(part.fails) <= set(part.scenarios)

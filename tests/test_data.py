@@ -370,7 +370,13 @@ def test_given_classes_keep_their_order_and_may_be_more():
     ("options", "says"),
     [
         ({"y": Y[:3]}, "y has 3 values for 20 samples"),
-        ({"y": np.eye(2)[Y]}, "y holds more than one value a sample"),
+        ({"y": [["a", "b"]] * 20}, "y holds more than one value a sample"),
+        ({"y": np.eye(2)[Y[:3]]}, "y has 3 values for 20 samples"),
+        ({"y": np.eye(2)[Y], "x_test": X, "y_test": Y[:, None]}, "y has 2 columns, y_test 1"),
+        ({"y": np.eye(2)[Y], "classes": ["a"]}, "has targets (16, 2): give finite ones [n, 1]"),
+        ({"y": np.full((20, 1), np.inf)}, "give finite ones"),
+        ({"weight": [1.0]}, "weight has shape [1]"),
+        ({"weight": -np.ones(20)}, "has a weight that is no number from 0"),
         ({"y": 3}, "y is 3: give one value a sample"),
         ({"y": [None, *Y[1:]]}, "y[0] is missing"),
         ({"y": [0.0] * 19 + [float("nan")]}, "y[19] is missing"),
@@ -698,7 +704,7 @@ def test_folders_without_tables_and_tasks_of_one_name(tmp_path, write):
     assert f"there is no file {tmp_path / 'b.csv'}" in message(error)
 
 
-@pytest.mark.parametrize("by", ["x", "id", "label"])
+@pytest.mark.parametrize("by", ["x", "id", "weight", "label"])
 def test_a_task_column_may_not_take_a_name_in_use(write, by):
     with pytest.raises(LifelongError) as error:
         table(write(a_csv="x,id,label\n1,2,x\n"), by=by)

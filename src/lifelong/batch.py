@@ -74,10 +74,14 @@ class Batch:
         """The columns that all blocks share, joined; their common dtype is the stream's."""
         if len(self.blocks) == 1:
             return self.samples.columns | self.extra
-        shared = [c for c in self.samples if all(c in s for _, s, _ in self.blocks)]
-        return {
-            c: np.concatenate([s.columns[c] for _, s, _ in self.blocks]) for c in shared
-        } | self.extra
+        blocks = [samples for _, samples, _ in self.blocks]
+        if any("weight" in s for s in blocks):  # what has none weighs 1
+            ones = [np.ones(len(s), np.float32) for s in blocks]
+            blocks = [
+                s.replace(weight=s.columns.get("weight", w)) for s, w in zip(blocks, ones, strict=True)
+            ]
+        shared = [c for c in blocks[0] if all(c in s for s in blocks)]
+        return {c: np.concatenate([s.columns[c] for s in blocks]) for c in shared} | self.extra
 
     def weights(self) -> np.ndarray | None:
         """The rows' weights, ``float64 [rows]`` with sum 1, or None where all are equal."""

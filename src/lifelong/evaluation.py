@@ -1,10 +1,10 @@
-"""Evaluation: confusion matrices, counted on the device and read once."""
+"""Evaluation: what the objective tallies on the device, read once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,71 +18,83 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one evaluation counted.
+    """What one evaluation found."""
 
-    ``aware[j, a, b]`` counts the test samples of task j with class a that were given class b when
-    only the task's own classes were allowed; ``agnostic`` when all admitted classes were. ``None``
-    where that was not measured. ``totals[j]`` counts task j's test samples, those of classes that
-    the learner does not know yet included; ``measured[j]`` says whether task j could be tried.
-    """
-
-    aware: np.ndarray | None
-    agnostic: np.ndarray | None
-    totals: np.ndarray
-    measured: np.ndarray
+    rows: dict[str, list[float | None]]
+    """Of every task: the score, ``aware`` where only the task's own classes were allowed, ``agnostic``
+    where all admitted ones were, and what the objective has ``beside``; None where not measured."""
+    confusion: list[list[int]] | None
+    """[true][given] counts over all tasks, as R judges, where the objective has them."""
+    summary: dict[str, float | None]
+    """What the objective measures over all tasks' samples together, as R judges."""
 
     def accuracy(self, aware: bool) -> list[float | None]:
-        """Of every task: correct / all; None where not measured."""
-        counts = self.aware if aware else self.agnostic
-        if counts is None:
-            return [None] * len(self.totals)
-        correct = np.trace(counts, axis1=1, axis2=2)
-        return [
-            float(c / n) if ok else None
-            for c, n, ok in zip(correct, self.totals, self.measured, strict=True)
-        ]
+        """The score on every task; of a sample whose class is not known yet, the answer is wrong."""
+        return self.rows["aware" if aware else "agnostic"]
+
+
+def judged(learner: Learner) -> str:
+    """Which scores R holds: those of a learner that is told the task where it answers within it."""
+    return "aware" if learner.output == "task" else "agnostic"
 
 
 def evaluate(learner: Learner, tests: Sequence[Task]) -> Evaluation | None:
     """Evaluate on every task's test set; None while the learner is not ready.
 
-    A task whose head does not exist yet is not measured. Nothing of the learner changes.
+    A task whose head does not exist yet is not measured. What is needed is tallied on the device and
+    read once. Nothing of the learner changes.
     """
     if not learner.ready:
         return None
-    ops, width = learner.ops, learner.width
+    ops, objective = learner.ops, learner.objective
     told = learner.scenario == "task"
     blind = not (told and any("task ids" in part.needs for part in learner.method))
     kinds = ("aware", "agnostic") if blind else ("aware",)
-    zero = ops.full((width, width), 0, "int64")
-    first = ops.tensor(learner.first)
-    counts = {kind: [zero] * len(tests) for kind in kinds}
-    totals = np.array([len(task.test) for task in tests])
-    measured = np.ones(len(tests), bool)
+    targets: dict[int, np.ndarray] = {}
+    tallies: dict[tuple[str, int], Any] = {}
     for j, task in enumerate(tests):
         if learner.output == "task" and task.id not in learner.heads:
-            measured[j] = False
             continue
         samples = learner.encode(task.test, task.classes)
-        known = samples.take(samples.y >= 0)
-        own = learner.encode(Samples(y=task.labels), task.classes).y
+        known = samples.take(objective.known(samples.y))
+        own = learner.columns_of(task.classes)[task.labels]
         masks = {
             "aware": learner.indicator(learner.answers(np.flatnonzero(np.isin(learner.first, own)))),
-            "agnostic": learner.indicator(_admitted(learner)),
+            "agnostic": learner.indicator(answerable(learner)),
         }
         labels = ops.tensor(known.y)
-        start = 0
+        start, targets[j] = 0, samples.y
+        tallies |= {(kind, j): objective.nothing(learner) for kind in kinds}
         for batch in learner.batches((known if told else without_task(known)).drop("y")):
             scores, y = learner.scores(batch), labels[start : start + len(batch)]
             start += len(batch)
             for kind in kinds:
-                given = ops.take(first, ops.argmax(ops.where(masks[kind], scores, -np.inf)))
-                counts[kind][j] = counts[kind][j] + ops.count_pairs(y, given, width)
-    read = {kind: ops.numpy(ops.stack(tensors)) for kind, tensors in counts.items()}
-    return Evaluation(read.get("aware"), read.get("agnostic"), totals, measured)
+                so_far = tallies[kind, j]
+                tallies[kind, j] = objective.tally(learner, so_far, scores, y, masks[kind])
+    found = _read(learner, tallies)
+    none = dict.fromkeys(("score", *objective.beside))
+    measures = {kind: [none] * len(tests) for kind in ("aware", "agnostic")}
+    for kind, j in found:
+        measures[kind][j] = objective.measure(learner, found[kind, j], targets[j])
+    rows = {kind: [m["score"] for m in of] for kind, of in measures.items()}
+    kind = judged(learner)
+    rows |= {name: [m[name] for m in measures[kind]] for name in objective.beside}
+    mine = [tally for (k, _), tally in found.items() if k == kind]
+    confusion = objective.confusion(learner, mine) if kind in kinds else None
+    summary = objective.summary(learner, mine)
+    return Evaluation(rows, None if confusion is None else confusion.tolist(), summary)
 
 
-def _admitted(learner: Learner) -> list[int]:
+def _read(learner: Learner, tallies: dict[tuple[str, int], Any]) -> dict[tuple[str, int], np.ndarray]:
+    """All tallies as arrays, in one transfer."""
+    if not tallies:
+        return {}
+    ends = np.cumsum([int(tally.shape[0]) for tally in tallies.values()])
+    whole = learner.ops.numpy(learner.ops.concat(list(tallies.values())))
+    return dict(zip(tallies, np.split(whole, ends[:-1]), strict=True))
+
+
+def answerable(learner: Learner) -> list[int]:
     """The classes among which a learner that is told no task decides."""
     everything = learner.answers(range(len(learner.classes)))
     return everything if learner.output == "all" else learner.seen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from . import detection, objectives
 from .backends import base as backends
 from .batch import Batch, Outputs, Step
 from .errors import KnownFailure, LifelongError, at_least, unknown
+from .evaluation import answerable
 from .memory import Memory
 from .method import THETA, Method, Part
 from .optimize import Optimizer
@@ -66,7 +67,7 @@ class Learner:
         model: a recipe (``ll.models.mlp(400, 400)``) or a framework's own module that ends in
             class scores (its outputs are then fixed in number).
         method: a part (``ll.ER(500)``), a composition (``ll.ER(500) + ll.EWC(1e5)``) or a name.
-        objective: what the outputs mean.
+        objective: what the outputs mean: ``classification``, ``multi-label`` or ``regression``.
         optimizer: a recipe (``ll.SGD(0.1)``) or a name.
         batch: rows of the stream a step.
         epochs, steps: passes over a task's samples (10), or a number of steps; at most one of them.
@@ -75,6 +76,8 @@ class Learner:
         precision: ``float32``, ``float64`` or ``bf16`` (autocast).
         output: the classes among which the learner decides: ``all`` of the stream, those ``seen``
             so far, those of the ``task``. Default: by scenario, ``seen`` under ``class``.
+        class_weights: name of a class -> what its samples' losses are multiplied by (others: 1), or
+            ``balanced``: n / (classes n_c), of the task's n training samples and its classes.
         backend: ``torch`` or ``tensorflow``.
         boundaries: under ``free``, where none are told: end a task where a detector says so, by name
             (``loss``, ``drift``) or made (:mod:`lifelong.detection`). Default: nowhere.
@@ -97,6 +100,7 @@ class Learner:
         device: str = "cpu",
         precision: str = "float32",
         output: str | None = None,
+        class_weights: str | Mapping[str, float] | None = None,
         backend: str = "torch",
         boundaries: str | detection.Detector | None = None,
     ) -> None:
@@ -111,6 +115,8 @@ class Learner:
         self.model = model
         self.method = Method([part.fresh() for part in make_method(method)])
         self.objective = objectives.make(objective)
+        self._check_objective()
+        self.class_weights = _class_weights(class_weights, self.objective)
         self.optimizer = make_optimizer(optimizer)
         self.batch, self.epochs, self.max_steps = batch, epochs, steps
         self.seed, self.device, self.precision, self.output = seed, device, precision, output
@@ -225,13 +231,15 @@ class Learner:
         return self.mean(batch, self.losses(batch, out))
 
     def losses(self, batch: Batch, out: Outputs) -> Any:
-        """The loss of every row, ``[rows]``."""
+        """The loss of every row, times the row's own ``weight`` where it has one, ``[rows]``."""
         criterion = self.method.owner("criterion")
-        return (criterion.criterion if criterion else self.objective.losses)(self, batch, out)
+        losses = (criterion.criterion if criterion else self.objective.losses)(self, batch, out)
+        return losses * batch.tensors["weight"] if "weight" in batch else losses
 
     # ---- what the loop needs
     def enter(self, task: Task) -> Task:
         """Begin the task, unless a stopped run is in the middle of it; labels become columns."""
+        self.objective.check(task.train)
         if self.inputs is None:
             self.start(task.train, task.scenario)
         self._check_inputs(task.train.x)
@@ -248,7 +256,7 @@ class Learner:
         task = replace(
             task,
             name=task.name if task.told else "",
-            train=self.encode(task.train, task.classes),
+            train=self.encode(self._weighted(task), task.classes),
             test=Samples(),
             validation=None,
         )
@@ -306,6 +314,11 @@ class Learner:
                 f"{self.method.name} does not work in the {scenario!r} scenario: "
                 f"choose {' or '.join(able) or 'another method'}"
             )
+        if scenario not in self.objective.scenarios:
+            fit = " or ".join(self.objective.scenarios) or "another objective"
+            raise LifelongError(f"{self.objective.name} does not work under {scenario!r}: choose {fit}")
+        if scenario == "free" and self.class_weights == "balanced":
+            raise LifelongError("balanced class weights need a task's classes, which 'free' hides")
         if self.output == "task" and scenario != "task":
             raise LifelongError(f"output space 'task' needs task ids, which {scenario!r} hides")
         if scenario == "free" and (self.epochs or 1) > 1:
@@ -395,12 +408,46 @@ class Learner:
                 declared.grow(remap)
 
     def encode(self, samples: Samples, names: Sequence[str]) -> Samples:
-        """The samples with ``y`` as columns of this learner; -1 for a class that it does not know."""
+        """The samples with ``y`` as columns of this learner; -1 for a class that it does not know.
+
+        Targets ``[n, classes]`` become ``[n, columns]``, NaN for what these samples do not tell.
+        """
         if not self.objective.head:
             return samples
+        table = self.columns_of(names)
+        if self.objective.labels:
+            return samples.replace(y=table[samples.y])
+        table = table[: samples.y.shape[1]]
+        y = np.full((len(samples), self.width), np.nan, np.float32)
+        y[:, table[table >= 0]] = samples.y[:, table >= 0]
+        return samples.replace(y=y)
+
+    def columns_of(self, names: Sequence[str]) -> np.ndarray:
+        """This learner's columns of classes, -1 for those that it does not know, ``int64 [names]``."""
         column = {name: i for i, name in reversed(list(enumerate(self.classes)))}
-        table = np.array([column.get(name, -1) for name in names], np.int64)
-        return samples.replace(y=table[samples.y])
+        return np.array([column.get(name, -1) for name in names], np.int64)
+
+    def _weighted(self, task: Task) -> Samples:
+        """The training set, each row's weight times that of its class, if any."""
+        samples, given = task.train, self.class_weights
+        held = [memory.samples for memory in self.memories if memory.samples]
+        if given is None:
+            if held and "weight" in samples and "weight" not in held[0]:
+                raise LifelongError("give weights from the first task on: what is stored has none")
+            if not (held and "weight" in held[0]):
+                return samples
+            given = {}
+        if isinstance(given, str):  # balanced
+            counts = np.bincount(samples.y, minlength=len(task.classes))
+            of = len(samples) / (np.maximum(counts, 1) * len(task.labels))
+        else:
+            for name in given:
+                if name not in {*task.classes, *self.classes}:
+                    raise unknown("class in class_weights", name, task.classes)
+            of = np.array([given.get(name, 1.0) for name in task.classes])
+        weight = of[samples.y] if self.objective.labels else np.ones(len(samples))
+        weight = weight * samples.weight if "weight" in samples else weight
+        return samples.replace(weight=weight.astype(np.float32))
 
     def answers(self, columns: Iterable[int]) -> list[int]:
         """Those of the columns whose class has not been retired."""
@@ -754,7 +801,10 @@ class Learner:
         return owner.predict(self, batch) if owner else self.outputs(batch).scores
 
     def predict(self, x: Any, task: int | None = None) -> np.ndarray:
-        """The name of the class of every row of ``x``.
+        """The name of the class of every row of ``x``, ``[n]``.
+
+        With multi-label targets the list of its labels' names, with numbers the outputs themselves,
+        ``[n]`` or ``[n, outputs]``.
 
         Args:
             x: inputs ``[n, ...]``, shaped as those it learned from.
@@ -772,8 +822,9 @@ class Learner:
         samples = Samples(x=x)
         if task is not None:
             samples = samples.replace(task=np.full(len(x), task))
-        chosen = [self._decide(batch) for batch in self.batches(samples)] or [np.empty(0, int)]
-        return np.array(self.classes)[np.concatenate(chosen)]
+        columns, answers = answerable(self) if task is None else self.heads[task], self.objective.answers
+        found = [answers(self, batch, self.scores(batch), columns) for batch in self.batches(samples)]
+        return np.concatenate(found) if found else np.empty(0, np.array(self.classes).dtype)
 
     # ---- saving
     def save(self, path: str | Path) -> None:
@@ -798,6 +849,25 @@ class Learner:
                 "(uint8 means pixels from 0 to 255)"
             )
 
-    def _decide(self, batch: Batch) -> np.ndarray:
-        scores = self.scores(batch)
-        return self.ops.numpy(self.ops.argmax(self.admitted(batch, Outputs(scores=scores))))
+    def _check_objective(self) -> None:
+        """Refuse a part for which the objective makes no sense."""
+        for part in self.method:
+            if "labels" in part.needs and not self.objective.labels:
+                raise LifelongError(
+                    f"{part.name} needs one label a sample: it does not work with {self.objective.name}"
+                )
+
+
+def _class_weights(given: Any, objective: objectives.Objective) -> str | dict[str, float] | None:
+    """The class weights, checked."""
+    if given is None:
+        return None
+    if not objective.labels:
+        raise LifelongError(f"class weights are of classification: give {objective.name} sample weights")
+    if given == "balanced":
+        return "balanced"
+    if not isinstance(given, Mapping) or not all(
+        isinstance(w, (int, float)) and 0 <= w < np.inf for w in given.values()
+    ):
+        raise LifelongError(f"class_weights={given!r}: give {{'name': 2.0}}, from 0, or 'balanced'")
+    return {str(name): float(weight) for name, weight in given.items()}

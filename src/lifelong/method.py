@@ -49,7 +49,7 @@ class Part:
     paper: ClassVar[str]
     scenarios: ClassVar[tuple[str, ...]] = ("task", "domain", "class", "free")
     needs: ClassVar[tuple[str, ...]] = ()
-    """Any of "boundaries", "task ids", "raw inputs"."""
+    """Any of "boundaries", "task ids", "raw inputs", "labels" (one of each sample)."""
     slots: ClassVar[tuple[str, ...]] = ()
     """What it replaces: "data", "criterion", "readout" and "model" follow from the hooks it overrides,
     "model" is declared too by a part that gates the network's units, "parameters" by one that decides

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 Number = float | None
+PLAIN = ("nll", "r2", "rmse", "mae")
+"""What is no share, and not told in percent."""
 
 
 def matrix(rows: Sequence[Sequence[float | None]]) -> np.ndarray:

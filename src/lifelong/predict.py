@@ -17,10 +17,10 @@ from .update import find
 
 def predict_rows(
     model: str | Path, data: str, target: str, task: int | None
-) -> tuple[list[str], float | None]:
+) -> tuple[list[Any], float | None]:
     """(the predicted class of every row, the accuracy where the data has labels).
 
-    Of a data set that has a name, its test set.
+    Or the objective's other answers: lists of labels, numbers. Of a named data set: its test set.
     """
     learner, extra, _ = load_all(find(model))
     if data in sets.DATASETS:
@@ -30,6 +30,8 @@ def predict_rows(
         x, found, names = sets.features(data, target, _dropped(extra))
         labels, x = found or [], x[:, _order(names, extra.get("features") or [], data)]
     predicted = learner.predict(x, task).tolist()
+    if not learner.objective.labels:
+        return predicted, None
     accuracy = (
         float(np.mean([p == y for p, y in zip(predicted, labels, strict=True)])) if labels else None
     )

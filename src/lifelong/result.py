@@ -24,8 +24,16 @@ class Result:
 
     @property
     def R(self) -> np.ndarray:
-        """R[i, j]: accuracy on task j after learning task i, ``[tasks, tasks]``, NaN: not measured."""
+        """R[i, j]: accuracy on task j after learning task i, ``[tasks, tasks]``, NaN: not measured.
+
+        (Or what else ``data["score"]`` names.)
+        """
         return metrics.matrix(self.data["R"])
+
+    @property
+    def beside(self) -> dict[str, np.ndarray]:
+        """What the objective measures beside R (rmse, mae, r2 ...), by name, each shaped as R is."""
+        return {name: metrics.matrix(rows) for name, rows in self.data.get("beside", {}).items()}
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -37,9 +45,14 @@ class Result:
         d = self.data
         head = f"{d['method']} on {d['data']}, {d['scenario']} scenario, {len(d['tasks'])} tasks"
         lines = [f"{head}, seed {d['seed']}, output space {d['output_space']!r}"]
+        word = "accuracy"
+        if (score := d.get("score", word)) != word:
+            lines.append(f"  R: {score}")
+            word = "score"
         for name, value in self.metrics.items():
             if value is not None:
-                lines.append(f"  {name.replace('_', ' '):30}{100 * value:7.2f} %")
+                shown = f"{value:9.4f}" if name in metrics.PLAIN else f"{100 * value:7.2f} %"
+                lines.append(f"  {name.replace('_', ' ').replace('accuracy', word):30}{shown}")
         cost = d["cost"]
         lines.append(
             f"  {cost['seconds']:.1f} s, {cost['samples_per_second']:,.0f} samples/s, "

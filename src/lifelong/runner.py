@@ -19,7 +19,7 @@ import numpy as np
 
 from . import __version__, metrics
 from .errors import LifelongError, at_least
-from .evaluation import Evaluation, evaluate, plasticity
+from .evaluation import Evaluation, evaluate, judged, plasticity
 from .files import lock, read_arrays, read_json, write_arrays, write_json
 from .learner import Learner
 from .progress import Report, bar
@@ -38,10 +38,12 @@ class Book:
     """What a run has measured so far; saved in its checkpoint."""
 
     rows: list[dict[str, list[float | None]]] = field(default_factory=list)
-    """For every row of R: its accuracies, aware and agnostic of the task."""
+    """For every row of R: its scores, aware and agnostic of the task, and what is measured beside."""
     trace: list[dict[str, Any]] = field(default_factory=list)
     plasticity: list[dict[str, Any]] = field(default_factory=list)
     confusion: list[list[int]] | None = None
+    summary: dict[str, float | None] = field(default_factory=dict)
+    """What the objective measures over all tasks together, at the last row."""
     hits: int = 0
     """Under ``free``: samples predicted rightly before they were learned."""
     steps: int = 0
@@ -261,7 +263,7 @@ class _Session:
     def _predicted_rightly(self) -> int:
         """How many of the rows that come next are predicted rightly before they are learned."""
         learner, rows = self.learner, self.learner.upcoming()
-        if rows is None or not learner.ready:
+        if rows is None or not (learner.ready and learner.objective.labels):
             return 0
         return int((learner.predict(rows.x) == np.array(learner.classes)[rows.y]).sum())
 
@@ -269,11 +271,11 @@ class _Session:
         """Evaluate, and write down a row of R."""
         learner, book = self.learner, self.book
         found = self._evaluate()
-        book.rows.append(accuracies(found, len(self.tests)))
+        book.rows.append(accuracies(found, len(self.tests), learner.objective.beside))
         index = len(book.rows) - 1
         if found is not None:
             book.plasticity.append({"task": index, **plasticity(learner, self.tests[index].test)})
-            book.confusion = confusion(learner, found)
+            book.confusion, book.summary = found.confusion, found.summary
         self.save()
 
     def _trace(self) -> None:
@@ -302,7 +304,8 @@ class _Session:
         fields = measured(learner, book, _baseline(learner, stream, self.tests))
         if self.free:
             seen = sum(len(task.train) for task in self.tests)
-            fields["metrics"]["prequential_accuracy"] = book.hits / seen
+            if learner.objective.labels:
+                fields["metrics"]["prequential_accuracy"] = book.hits / seen
             anytime = metrics.area_under_anytime_accuracy(book.trace)
             fields["metrics"]["area_under_anytime_accuracy"] = anytime
             if learner.boundaries is not None:
@@ -337,11 +340,16 @@ def measured(learner: Learner, book: Book, baseline: list[float | None] | None) 
     recall: list[float | None] = []
     if book.confusion is not None:
         recall, summary["balanced_accuracy"] = metrics.per_class(np.array(book.confusion))
+    beside = {name: [row[name] for row in book.rows] for name in learner.objective.beside}
+    means = {name: metrics.average_accuracy(metrics.matrix(m)) for name, m in beside.items()}
+    summary |= book.summary | means
     return {
         "classes": learner.classes,
+        "score": learner.objective.score,
         "R": rows[judged(learner)],
         "R_task_aware": rows["aware"],
         "R_task_agnostic": rows["agnostic"],
+        "beside": beside,
         "baseline": baseline,
         "metrics": summary,
         "recall": dict(zip(learner.classes, recall, strict=False)),
@@ -351,17 +359,6 @@ def measured(learner: Learner, book: Book, baseline: list[float | None] | None) 
         "cost": cost(learner, book),
         "versions": versions(learner.backend.name),
     }
-
-
-def judged(learner: Learner) -> str:
-    """Which accuracies R holds: those of a learner that is told the task where it answers within it."""
-    return "aware" if learner.output == "task" else "agnostic"
-
-
-def confusion(learner: Learner, found: Evaluation) -> list[list[int]] | None:
-    """[true][given] counts over all tasks, as R judges."""
-    counts = found.aware if judged(learner) == "aware" else found.agnostic
-    return None if counts is None else counts.sum(0).tolist()
 
 
 def guard(learner: Learner, task: Task) -> Samples:
@@ -375,11 +372,16 @@ def _tests_only(task: Task) -> Task:
     return replace(task, train=task.train.drop("x"), validation=None)
 
 
-def accuracies(found: Evaluation | None, tasks: int) -> dict[str, list[float | None]]:
-    """A row of R: on every task, of a learner that is told the task and of one that is not."""
+def accuracies(
+    found: Evaluation | None, tasks: int, beside: Sequence[str] = ()
+) -> dict[str, list[float | None]]:
+    """A row of R: on every task, of a learner that is told the task and of one that is not.
+
+    What is measured ``beside`` has a row of its own.
+    """
     if found is None:
-        return {"aware": [None] * tasks, "agnostic": [None] * tasks}
-    return {"aware": found.accuracy(True), "agnostic": found.accuracy(False)}
+        return {name: [None] * tasks for name in ("aware", "agnostic", *beside)}
+    return found.rows
 
 
 def _baseline(learner: Learner, stream: Stream, tests: Sequence[Task]) -> list[float | None] | None:

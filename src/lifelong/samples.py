@@ -16,9 +16,11 @@ class Samples:
     """Columns of equal length, held as contiguous NumPy arrays.
 
     The columns everything relies on are ``x`` (inputs, ``[n, ...]``; ``uint8`` means pixels, which
-    a backend divides by 255), ``y`` (labels, ``int64 [n]``) and ``id`` (a stable ``int64`` name of
-    the sample, so that it can be found in a memory and removed). Where the scenario tells the
-    learner the task, ``task`` (``int64 [n]``) is there too; parts add what they need.
+    a backend divides by 255), ``y`` (labels, ``int64 [n]``, or numbers, ``float32 [n, classes]``, NaN
+    where one is not told) and ``id`` (a stable ``int64`` name of the sample, so that it can be found
+    in a memory and removed). ``weight`` (``float32 [n]``, from 0), where it is there, multiplies each
+    row's loss. Where the scenario tells the learner the task, ``task`` (``int64 [n]``) is there too;
+    parts add what they need.
 
         >>> s = Samples(x=np.zeros((3, 2), np.float32), y=np.array([0, 1, 0]), id=np.arange(3))
         >>> len(s), s.take([2, 0]).id.tolist()
@@ -106,8 +108,8 @@ class Samples:
 class Dataset:
     """A training set, a test set and the names of the classes.
 
-    ``train.y`` and ``test.y`` index ``classes``. A column other than ``x``, ``y`` and ``id`` may
-    say which task a sample belongs to (see :meth:`by`).
+    ``train.y`` and ``test.y`` index ``classes``, or are numbers with a column for each. A column other
+    than ``x``, ``y``, ``id`` and ``weight`` may say which task a sample belongs to (see :meth:`by`).
     """
 
     name: str
@@ -118,7 +120,12 @@ class Dataset:
     """The names of the inputs' columns, for a table."""
 
     def __post_init__(self) -> None:
-        for part, samples in (("training", self.train), ("test", self.test)):
+        for name, part in (("train", "training"), ("test", "test")):
+            samples = getattr(self, name)
+            if samples.y.dtype.kind == "f":
+                y = samples.y.astype(np.float32)
+                samples = samples.replace(y=y[:, None] if y.ndim == 1 else y)
+                object.__setattr__(self, name, samples)
             check(samples, len(self.classes), f"the {part} set of {self.name!r}")
         a, b = self.train.x, self.test.x
         if a.shape[1:] != b.shape[1:] or a.dtype != b.dtype:
@@ -171,13 +178,21 @@ class Dataset:
 
 
 def check(samples: Samples, classes: int, where: str) -> None:
-    """Refuse what would only fail later: no samples, NaN, labels outside the classes."""
+    """Refuse what would only fail later: no samples, NaN, targets or weights that cannot be."""
     if not len(samples):
         raise LifelongError(f"{where} is empty: give it at least one sample")
     x, y = samples.x, samples.y
     if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
         row = int(np.argwhere(~np.isfinite(x.reshape(len(x), -1)).all(1))[0, 0])
         raise LifelongError(f"{where} holds NaN or infinity (first in row {row}): fill or drop it")
+    if "weight" in samples:
+        w = samples.weight
+        if w.dtype.kind not in "fiu" or w.ndim != 1 or not ((w >= 0) & np.isfinite(w)).all():
+            raise LifelongError(f"{where} has a weight that is no number from 0: give one a sample")
+    if y.ndim > 1:
+        if y.shape[1:] != (classes,) or np.isinf(y).any():
+            raise LifelongError(f"{where} has targets {y.shape}: give finite ones [n, {classes}]")
+        return
     if y.min() < 0 or y.max() >= classes:
         bad = int(y.min() if y.min() < 0 else y.max())
         raise LifelongError(f"{where} holds label {bad}, outside its {classes} classes")

@@ -50,6 +50,7 @@ class Spec:
     by: str | None = option(None, "column that tells the task")
     target: str = option("label", "column that holds the label")
     test: str | None = option(None, "file with the test set (otherwise 20 % is held out)")
+    objective: str = option("classification", "classification, multi-label or regression")
     model: str = option("mlp", "mlp, mlp:100,100, cnn:32,64 or resnet18:20")
     memory: str | None = option(None, "stored samples (500, 100/class) or bytes (2MB)")
     optimizer: str = option("adam", "sgd, adam or adamw")
@@ -123,6 +124,7 @@ class Spec:
         return Learner(
             recipe,
             method(self.method, options),
+            self.objective,
             optimizer=optimizer(self.optimizer, self.lr, **extra),
             batch=self.batch,
             epochs=self.epochs,

@@ -141,6 +141,17 @@ class MemoryState(State):
     def __init__(self, memory: Memory, wide: tuple[str, ...]) -> None:
         self.value, self.wide = memory, wide
 
+    def allocate(self, learner: Learner) -> None:
+        super().allocate(learner)
+        if learner.objective.labels:
+            return
+        if self.value.group == "y" and (self.value.admission != "reservoir" or self.value.each):
+            raise LifelongError(
+                f"a memory kept by class needs one label a sample, {learner.objective.name} has none: "
+                "use reservoir and a number of samples or bytes"
+            )
+        self.wide = (*self.wide, "y")
+
     def grow(self, remap: Any) -> None:
         self.value.widen(self.wide, self.owner.width)
 

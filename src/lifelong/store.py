@@ -26,6 +26,7 @@ Arrays = dict[str, np.ndarray]
 # ---- configuration
 def configuration(learner: Learner) -> dict[str, Any]:
     """What the learner was made of, as JSON knows it."""
+    weights = learner.class_weights
     return {
         "model": _model_to_json(learner.model),
         "method": learner.method.name,
@@ -41,6 +42,7 @@ def configuration(learner: Learner) -> dict[str, Any]:
         "output": learner.output,
         "backend": learner.backend.name,
         **({"boundaries": learner.boundaries.to_json()} if learner.boundaries else {}),
+        **({} if weights is None else {"class_weights": weights}),  # one without keeps its run's key
     }
 
 

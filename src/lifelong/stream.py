@@ -73,8 +73,9 @@ class Task:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """The labels that occur in the training set, ascending, ``int64``."""
-        return np.unique(self.train.y)
+        """The labels that occur in the training set (or are told there), ascending, ``int64``."""
+        y = self.train.y
+        return np.unique(y) if y.ndim == 1 else np.flatnonzero(~np.isnan(y).all(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +170,15 @@ def split(
     The order of the classes is drawn from ``seed`` (``natural_order=True`` keeps that of the data
     set). Classes that are left over join the last task; none is dropped. Under ``domain`` a label
     is the class's position within its task.
+
+    With multi-label targets a sample comes to every task of which it has a label, and only the task's
+    labels are told there.
     """
+    several = data.train.y.ndim > 1
+    if several and not all(
+        (np.isin(s.y, (0, 1)) | np.isnan(s.y)).all() for s in (data.train, data.test)
+    ):
+        raise LifelongError(f"{data.name!r} has numbers, not labels to split: use by, permuted or whole")
     if not 1 <= classes_per_task <= len(data.classes):
         raise LifelongError(
             f"classes_per_task={classes_per_task}: {data.name!r} has {len(data.classes)} classes"
@@ -190,6 +199,9 @@ def split(
         names = tuple(data.classes[c] for c in order)
 
     def part(samples: Samples, i: int) -> Samples:
+        if several:
+            rows = samples.take((samples.y[:, groups[i]] == 1).any(1))
+            return _told(rows, rows.y[:, groups[i]], position[groups[i]], len(names))
         rows = samples.take(np.isin(samples.y, groups[i]))
         return rows.replace(y=position[rows.y])
 
@@ -429,9 +441,18 @@ def _transformed(data, scenario, part, names, description, seed, validation) -> 
 
     def own(samples: Samples, i: int) -> Samples:
         rows = part(samples, i)
+        if rows.y.ndim > 1:
+            return _told(rows, rows.y, np.arange(i * k, (i + 1) * k), len(classes))
         return rows.replace(y=rows.y + i * k)
 
     return _stream(data, scenario, classes, own, names, description, seed, validation)
+
+
+def _told(samples: Samples, y: np.ndarray, columns: np.ndarray, width: int) -> Samples:
+    """The samples with targets ``y`` in these of so many columns, the others not told."""
+    whole = np.full((len(samples), width), np.nan, np.float32)
+    whole[:, columns] = y
+    return samples.replace(y=whole)
 
 
 def _stream(
@@ -452,13 +473,16 @@ def _stream(
     if scenario not in SCENARIOS:
         raise unknown("scenario", scenario, SCENARIOS)
     stride = max(int(data.train.id.max()), int(data.test.id.max())) + 1
+    again = ("permuted", "rotated") if data.train.y.ndim == 1 else ("permuted", "rotated", "split")
 
     def make(i: int) -> Task:
         train, test = part(data.train, i), part(data.test, i)
+        weight = {"weight": train.weight.astype(np.float32)} if "weight" in train else {}
         train, test = (Samples(x=s.x, y=s.y, id=s.id) for s in (train, test))
+        train = train.replace(**weight)
         check(train, len(classes), f"the training set of task {names[i]!r}")
         check(test, len(classes), f"the test set of task {names[i]!r}")
-        if description["kind"] in ("permuted", "rotated"):  # a picture comes back in every task
+        if description["kind"] in again:  # a picture comes back in every task
             train, test = (s.replace(id=s.id + i * stride) for s in (train, test))
         held = None
         if validation:
@@ -486,8 +510,9 @@ def _stream(
 
 
 def _held_out(y: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """A mask of ``share`` of the samples of every class."""
+    """A mask of ``share`` of the samples of every class (of all, where a sample has no one class)."""
     mask = np.zeros(len(y), bool)
+    y = y if y.ndim == 1 else np.zeros(len(y), int)
     for label in np.unique(y):
         rows = np.flatnonzero(y == label)
         mask[rng.permutation(rows)[: min(round(share * len(rows)), len(rows) - 1)]] = True

@@ -16,7 +16,7 @@ from .evaluation import Evaluation, evaluate
 from .files import lock
 from .learner import Learner
 from .result import Result
-from .runner import Book, accuracies, confusion, guard, judged, measured, using_threads
+from .runner import Book, accuracies, guard, judged, measured, using_threads
 from .samples import Samples
 from .store import load_all, save
 from .stream import Task
@@ -101,7 +101,8 @@ def _learn(
     guards.append(guard(learner, task))
     found, after = _scores(learner, guards)
     book.rows = _longer(record, before, after)
-    book.confusion = None if found is None else confusion(learner, found)
+    if found is not None:
+        book.confusion, book.summary = found.confusion, found.summary
     names = [*record["tasks"], data.name]
     result = record | {
         "key": f"{record['key']}+{len(names)}",
@@ -120,7 +121,8 @@ def _next_task(learner: Learner, data: Dataset) -> Task:
     if scenario == "task" and set(classes) & set(learner.classes):
         classes = tuple(f"{data.name}: {name}" for name in classes)
     train, test = (Samples(x=s.x, y=s.y, id=s.id) for s in (data.train, data.test))
-    train = train.replace(id=train.id + _next_id(learner))
+    weight = {"weight": data.train.weight} if "weight" in data.train else {}
+    train = train.replace(id=train.id + _next_id(learner), **weight)
     if scenario in ("task", "class"):
         train, test = (s.replace(task=np.full(len(s), index)) for s in (train, test))
     return Task(data.name, train, test, classes, scenario, (index, index + 1), None, index)
@@ -136,13 +138,13 @@ def _scores(learner: Learner, guards: list[Samples]) -> tuple[Evaluation | None,
     """Accuracies on the guard sets; a label that the learner does not know yet counts as wrong."""
     names, scenario, tasks = tuple(learner.classes), str(learner.scenario), []
     for i, samples in enumerate(guards):
-        known = samples.take(samples.y >= 0)
+        known = samples.take(learner.objective.known(samples.y))
         tasks.append(Task(str(i), known, known, names, scenario, (i, len(guards)), None, i))
     found = evaluate(learner, tasks)
-    shares = [float((samples.y >= 0).mean()) for samples in guards]
+    shares = [float(learner.objective.known(samples.y).mean()) for samples in guards]
     return found, {
         kind: [None if s is None else s * share for s, share in zip(row, shares, strict=True)]
-        for kind, row in accuracies(found, len(guards)).items()
+        for kind, row in accuracies(found, len(guards), learner.objective.beside).items()
     }
 
 
@@ -151,6 +153,7 @@ def _longer(
 ) -> list[dict[str, Scores]]:
     """R, one task longer: it gains a row, and a column of which only the last row is known."""
     kinds = {"aware": record["R_task_aware"], "agnostic": record["R_task_agnostic"]}
+    kinds |= record.get("beside", {})
     count = len(record["R"])
     rows = [{kind: [*R[i], None] for kind, R in kinds.items()} for i in range(count - 1)]
     return [*rows, *([before] if count else []), after]

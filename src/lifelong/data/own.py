@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,6 +39,7 @@ def arrays(
     *,
     task: Any = None,
     task_test: Any = None,
+    weight: Any = None,
     name: str = "arrays",
     classes: Sequence[object] | None = None,
     test: float = 0.2,
@@ -48,10 +49,12 @@ def arrays(
 
     ``x`` is ``[n, ...]``: ``uint8`` means pixels and stays, other numbers become ``float32``. ``y``
     holds n labels of any kind; the classes are ``classes``, or the names in ``y``, sorted (whole
-    numbers by value). ``task`` (n strings or integers) becomes the column ``task``, for
-    :meth:`Dataset.by`. Without ``x_test`` and ``y_test``, the share ``test`` of each class (and
-    task) is held out, drawn from ``seed``: at least one sample of two or more. ``id`` is the row,
-    counting through ``x`` and then ``x_test``.
+    numbers by value). Or ``y`` is numbers ``[n, outputs]``, multi-label targets or those of a
+    regression, NaN where one is not told; the outputs are then called ``classes``, or 0, 1, 2 ...
+    ``weight`` (n numbers from 0) multiplies the losses of the rows of ``x``. ``task`` (n strings or
+    integers) becomes the column ``task``, for :meth:`Dataset.by`. Without ``x_test`` and ``y_test``,
+    the share ``test`` of each class (and task) is held out, drawn from ``seed``: at least one sample
+    of two or more. ``id`` is the row, counting through ``x`` and then ``x_test``.
 
         >>> data = arrays(np.eye(4), ["cat", "dog", "cat", "dog"])
         >>> data.classes, len(data.train), len(data.test)
@@ -64,9 +67,39 @@ def arrays(
         raise LifelongError("x_test and y_test belong together: give both or neither")
     if task_test is not None and (task is None or x_test is None):
         raise LifelongError("task_test needs task, x_test and y_test")
+    targets, names = _targets(y, y_test), classes
+    if targets is not None:  # one label for all, until they are held out
+        names = range(targets.shape[1]) if classes is None else classes
+        classes, y, y_test = None, [0] * len(y), None if y_test is None else [0] * len(y_test)
     train = _rows(x, y, task, "", 0)
     held = None if x_test is None else _rows(x_test, y_test, task_test, "_test", len(train.x))
-    return assemble(name, train, held, classes=classes, share=test, seed=seed)
+    whole = assemble(name, train, held, classes=classes, share=test, seed=seed)
+    training, testing, known = whole.train, whole.test, whole.classes
+    if targets is not None:
+        training, testing = (s.replace(y=targets[s.id]) for s in (training, testing))
+        known = tuple(map(str, names or ()))
+    if weight is not None:
+        weight = np.asarray(weight)
+        if weight.shape != (len(train.id),):
+            raise LifelongError(f"weight has shape {list(weight.shape)}: give one number a row of x")
+        training = training.replace(weight=weight[training.id])
+    return replace(whole, train=training, test=testing, classes=known)
+
+
+def _targets(y: Any, y_test: Any) -> np.ndarray | None:
+    """Numbers ``[n, outputs]``, training then test, as ``float32``; None where y is labels."""
+    found = []
+    for part in (y, y if y_test is None else y_test):
+        try:
+            part = np.asarray(part)
+        except ValueError:  # ragged
+            return None
+        if part.ndim != 2 or part.dtype.kind not in "fiub" or not part.shape[1]:
+            return None
+        found.append(part.astype(np.float32))
+    if found[0].shape[1] != found[1].shape[1]:
+        raise LifelongError(f"y has {found[0].shape[1]} columns, y_test {found[1].shape[1]}")
+    return np.concatenate(found)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

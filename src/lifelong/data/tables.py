@@ -84,7 +84,7 @@ def read_table(
     ``drop`` names columns to leave out where there are any; ``labelled=False`` allows files
     without the column ``target``; rows without an id are numbered from ``first_id``.
     """
-    if by in ("x", "y", "id", target):
+    if by in ("x", "y", "id", "weight", target):
         raise LifelongError(f"by={by!r} has another meaning here: rename that column of the file")
     files, many = _files(paths)
     if many and by is None:

@@ -3,9 +3,13 @@
 from ..errors import unknown
 from .base import Objective
 from .classification import Classification
+from .multi_label import MultiLabel
 from .reconstruction import Reconstruction
+from .regression import Regression
 
-OBJECTIVES: dict[str, type[Objective]] = {o.name: o for o in (Classification, Reconstruction)}
+OBJECTIVES: dict[str, type[Objective]] = {
+    o.name: o for o in (Classification, MultiLabel, Reconstruction, Regression)
+}
 
 
 def make(objective: "str | Objective") -> Objective:
@@ -17,4 +21,6 @@ def make(objective: "str | Objective") -> Objective:
     return OBJECTIVES[objective]()
 
 
-__all__ = ["OBJECTIVES", "Classification", "Objective", "Reconstruction", "make"]
+__all__ = [
+    "OBJECTIVES", "Classification", "MultiLabel", "Objective", "Reconstruction", "Regression", "make",
+]  # fmt: skip

@@ -22,6 +22,7 @@ class Reconstruction(Objective):
 
     name = "reconstruction"
     head = False
+    scenarios = ()  # a generator's, within a learner
 
     def draw(self, learner: Learner, batch: Batch) -> None:
         shape = (len(batch), learner.model.latent)

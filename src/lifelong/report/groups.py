@@ -155,6 +155,8 @@ class Group:
     """How the stream was made: split, permuted, ..."""
     alone: bool = True
     """Whether no other group has the same data and scenario."""
+    score: str = "accuracy"
+    """What R holds."""
 
     @property
     def title(self) -> str:
@@ -225,14 +227,16 @@ def groups(results: dict[str, Any]) -> list[Group]:
         kind = str(made.get("kind", ""))
         drawn = ("seed", "angles")  # differ from seed to seed
         plan = str(sorted((k, v) for k, v in made.items() if k not in drawn))
-        stream = (run["data"], run["scenario"], run["output_space"], len(run["tasks"]), kind, plan)
+        score = run.get("score", "accuracy")
+        space = run["output_space"]
+        stream = (run["data"], run["scenario"], space, len(run["tasks"]), kind, plan, score)
         settings = (run["method"], *sorted(flatten(run["hyperparameters"]).items()))
         # A run done again replaces the earlier one.
         sorted_runs.setdefault(stream, {}).setdefault(settings, {})[run["seed"]] = run
     places = [stream[:2] for stream in sorted_runs]
     return [
-        Group(data, scenario, space, _ordered(runs), kind, places.count((data, scenario)) == 1)
-        for (data, scenario, space, _, kind, _), by_settings in sorted_runs.items()
+        Group(data, scenario, space, _ordered(runs), kind, places.count((data, scenario)) == 1, score)
+        for (data, scenario, space, _, kind, _, score), by_settings in sorted_runs.items()
         for runs in [list(by_settings.values())]
     ]
 

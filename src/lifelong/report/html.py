@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..metrics import PLAIN
 from . import figures
 from .figures import Look, Plot
 from .groups import Entry, Group, Run, flatten, groups, matrix
@@ -31,6 +32,22 @@ METRICS = {
     "prequential_accuracy": "prequential accuracy",
     "area_under_anytime_accuracy": "area under anytime accuracy",
 }
+
+BESIDE = {
+    "nll": ("NLL, nats", "mean of −log p(y)"),
+    "ece": (
+        "ECE, %",
+        "Σ<sub>m</sub> |B<sub>m</sub>|/n · |accuracy − confidence in B<sub>m</sub>|, 15 bins of equal"
+        " width (Guo 2017)",
+    ),
+    "micro_f1": ("micro F1, %", "2 TP / (2 TP + FP + FN) over all labels"),
+    "macro_f1": ("macro F1, %", "the mean of each label's own F1"),
+    "exact_match": ("exact match, %", "the share of samples with no label wrong"),
+    "r2": ("R²", "1 − Σ (y − z)² / Σ (y − ȳ)²"),
+    "rmse": ("RMSE", "√ of the mean of (y − z)²"),
+    "mae": ("MAE", "the mean of |y − z|"),
+}
+"""What an objective measures beside R, at the end: its heading and its formula."""
 
 FORMULAS = {
     "Average accuracy": (
@@ -261,6 +278,8 @@ class Section:
         html = []
         if heading:
             html.append(f'<h2 class="group" id="{self.prefix}group">{escape(self.group.title)}</h2>')
+        if self.group.score != "accuracy":
+            html.append(f'<p class="note">Accuracy stands for {escape(self.group.score)} here.</p>')
         for anchor, title, make in parts:
             if content := make():
                 anchor = f"{self.prefix}{anchor}"
@@ -371,7 +390,22 @@ class Section:
                 row.append(show(e.mean(metric)) + beneath)
             body.append(row)
         content = table(["method", *METRICS.values()], body, "", self.marks())
-        return f'<h3>All metrics, %</h3>\n{content}<p class="note">{_FORMULA_LINK}</p>\n'
+        note = f'<p class="note">{_FORMULA_LINK}</p>\n'
+        return f"<h3>All metrics, %</h3>\n{content}{note}{self.beside()}"
+
+    def beside(self) -> str:
+        """What the objective measures beside R, with its formulas."""
+        entries = self.group.entries
+        shown = {k: v for k, v in BESIDE.items() if any(e.mean(k) is not None for e in entries)}
+
+        def cell(entry: Entry, name: str) -> str:
+            value = entry.mean(name)
+            return f"{value:.3f}" if name in PLAIN and value is not None else percent(value)
+
+        body = [[self.name(e), *(cell(e, name) for name in shown)] for e in entries]
+        content = table(["method", *(head for head, _ in shown.values())], body, "", self.marks())
+        said = "; ".join(f"{head.partition(',')[0]}: {formula}" for head, formula in shown.values())
+        return f'{content}<p class="note">{said}.</p>\n' if shown else ""
 
     def curves(self) -> str:
         names = ", ".join(

@@ -41,7 +41,7 @@ class ICaRL(Part):
     family = "prototype"
     paper = "Rebuffi et al., iCaRL: incremental classifier and representation learning (CVPR 2017)"
     scenarios = ("class",)
-    needs = ("boundaries",)
+    needs = ("boundaries", "labels")
     revisits = True
 
     def start(self, learner: Learner) -> None:

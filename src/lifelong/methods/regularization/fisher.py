@@ -18,23 +18,15 @@ def fisher(learner: Learner, samples: Samples, labels: str) -> Any:
     """F = mean over samples of E_y (d log p(y|x) / d theta)^2, float64, in evaluation mode.
 
     Per sample, so that it does not depend on a batch size. y runs over ``all`` admitted labels with
-    weight p(y|x), or is one ``sample`` from p(y|x), or the ``true`` label.
+    weight p(y|x), or is one ``sample`` from p(y|x), or the ``true`` label; p is the objective's.
     Martens, "New insights and perspectives on the natural gradient method" (2020), sections 5, 11.
     """
     one_of("label mode", labels, LABELS)
-    ops = learner.ops
+    objective = learner.objective
     if labels == "sample":
-        samples = samples.replace(u=learner.rng.random(len(samples), "float32"))
+        samples = samples.replace(u=objective.noise(learner, len(samples)))
 
     def log_likelihoods(out: Any, batch: Batch) -> list[tuple[Any, Any]]:
-        log_p = ops.log_softmax(learner.admitted(batch, out))
-        p = ops.exp(ops.constant(log_p))
-        if labels == "all":
-            return [(p[:, c], log_p[:, c]) for c in learner.columns]
-        y = batch.y
-        if labels == "sample":
-            below = ops.cumsum(p)
-            y = ops.argmax(ops.cast(below > batch.u[:, None] * below[:, -1:], "float32"))
-        return [(ops.cast(y == y), ops.pick(log_p, y))]
+        return objective.log_likelihoods(learner, out, batch, labels)
 
     return learner.moment(samples, log_likelihoods, power=2)

@@ -21,7 +21,7 @@ class LwF(Part):
     loss += strength sum over old heads of -T^2 sum_c p_c log q_c   (Li & Hoiem, eqs. 2, 3),
     p and q being softmax(scores / T) of the old and the new network over the head's classes. Under
     ``domain`` and ``class`` there is one head: p is over the classes known before, q over all that
-    the output space admits.
+    the output space admits. Of multi-label targets and of numbers, the objective's own ``distil``.
 
     Args:
         strength: lambda_o.
@@ -51,21 +51,15 @@ class LwF(Part):
     def loss(self, learner: Learner, batch: Batch, out: Any) -> Any:
         if not learner.position.task:
             return 0.0
-        old, T = learner.outputs(batch, at=self.teacher).scores, self.temperature
+        old, distil = learner.outputs(batch, at=self.teacher).scores, learner.objective.distil
         heads = [(learner.old, learner.columns)]
         if learner.output == "task":
             heads = [(head, head) for head in list(learner.heads.values())[:-1]]
         total = 0.0
         for known, admitted in heads:
-            p = learner.ops.exp(self._log_softmax(learner, old / T, known))
-            log_q = self._log_softmax(learner, out.scores / T, admitted)
-            total = total - T**2 * learner.ops.mean(learner.ops.sum(p * log_q, 1))
+            total = total + distil(learner, out.scores, old, known, admitted, self.temperature)
         share = learner.position.task / len(heads) if self.weights == "tasks" else 1.0
         return self.strength * share * total
-
-    @staticmethod
-    def _log_softmax(learner: Learner, scores: Any, columns: list[int]) -> Any:
-        return learner.ops.log_softmax(learner.ops.where(learner.indicator(columns), scores, -1e9))
 
     def end(self, learner: Learner, task: Task, phase: Phase) -> None:
         if phase.last:

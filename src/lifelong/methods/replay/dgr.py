@@ -41,7 +41,7 @@ class DGR(Part):
     family = "generative"
     paper = "Shin et al., Continual learning with deep generative replay (NeurIPS 2017)"
     scenarios = ("task", "domain", "class")
-    needs = ("boundaries", "raw inputs")
+    needs = ("boundaries", "raw inputs", "labels")
     revisits = True
 
     def start(self, learner: Learner) -> None:
