@@ -23,12 +23,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from .errors import LifelongError, at_least, unknown
 from .samples import Dataset, Samples, check
+
+if TYPE_CHECKING:
+    from .data.encoder import Encoder
 
 SCENARIOS = ("task", "domain", "class", "free")
 
@@ -89,8 +92,8 @@ class Stream(Sequence[Task]):
     fingerprint: str
     make: Callable[[int], Task] = field(repr=False)
     indices: range
-    features: tuple[str, ...] = ()
-    """The names of the inputs' columns, for a table."""
+    encoder: Encoder | None = None
+    """What made the inputs of a table."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -178,11 +181,11 @@ def permuted(
     Goodfellow et al., "An empirical investigation of catastrophic forgetting" (2013).
     """
     at_least(1, tasks=tasks)
-    size = int(np.prod(data.train.x.shape[1:]))
 
     def part(samples: Samples, i: int) -> Samples:
         if i == 0:
             return samples
+        size = int(np.prod(samples.x.shape[1:]))
         order = _generator(seed, "permutation", i).permutation(size)
         return samples.replace(x=samples.x.reshape(len(samples), -1)[:, order].reshape(samples.x.shape))
 
@@ -295,6 +298,8 @@ def _stream(
         raise LifelongError("a stream needs at least one task")
     if scenario not in SCENARIOS:
         raise unknown("scenario", scenario, SCENARIOS)
+    if data.refit is not None:
+        data = data.refit(part(data.train.drop("x"), 0).id)
     stride = max(int(data.train.id.max()), int(data.test.id.max())) + 1
 
     def make(i: int) -> Task:
@@ -324,7 +329,7 @@ def _stream(
         f"{data.train.fingerprint()}-{data.test.fingerprint()}",
         make,
         range(len(names)),
-        data.features,
+        data.encoder,
     )
 
 
