@@ -608,7 +608,7 @@ def test_a_separate_test_folder(tmp_path, write):
         ("a,label\n1,x\nnan,y\n", "column 'a' of {path} has no value in row 2"),
         ("a,label\n1,x\n2,\n", "column 'label' of {path} has no value in row 2"),
         ("a,label\n1,NA\n2,x\n", "column 'label' of {path} has no value in row 1"),
-        ("a,label\n1,x\nfoo,y\n", "column 'a' of {path} holds 'foo' (row 2), not a number"),
+        ("a,label\n1,x\nfoo,y\n2,y\n", "column 'a' of {path} holds 'foo' (row 2), not a number"),
         ("a,label\n2020-01-01,x\n", "holds date32[day], neither numbers nor text"),
         ("a,label\n1,x\n1e300,y\n", "column 'a' of {path} is infinite or beyond float32 in row 2"),
         (b"a,label\n1,\xff\n", "cannot read {path}"),

@@ -61,11 +61,14 @@ class Samples:
         return f"Samples({shapes})"
 
     def take(self, indices: Any) -> Samples:
-        """The samples at ``indices``: integers, a slice or a boolean mask (a view if it keeps all)."""
+        """The samples at ``indices`` (integers, a slice or a boolean mask), read into memory.
+
+        Views of arrays for a slice; the same arrays and memory maps where a mask keeps all.
+        """
         if isinstance(indices, np.ndarray) and indices.dtype == bool and indices.all():
-            indices = slice(len(self))
+            return self.drop()
         taken = Samples()
-        taken.columns = {name: _contiguous(a[indices]) for name, a in self.columns.items()}
+        taken.columns = {name: _read(array[indices]) for name, array in self.columns.items()}
         return taken
 
     def replace(self, **columns: Any) -> Samples:
@@ -114,6 +117,11 @@ def _contiguous(array: Any) -> np.ndarray:
     if isinstance(array, np.memmap) and array.flags.c_contiguous:
         return array
     return np.ascontiguousarray(array)
+
+
+def _read(array: np.ndarray) -> np.ndarray:
+    """A contiguous array; a copy of a part of a memory map, since the backends want to own theirs."""
+    return np.array(array) if isinstance(array, np.memmap) else np.ascontiguousarray(array)
 
 
 def blocks(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 FORMATS = (".csv", ".parquet")
-BATCH = 8192
+BATCH = 2048
 """Rows of a Parquet file that are read at once."""
 AnyPath = str | os.PathLike[str]
 
@@ -135,7 +135,8 @@ class Source:
             yield Chunk(self.held.select(names), self.file, np.arange(1, self.rows + 1))
             return
         start = 1
-        with _reading(self.file), parquet.ParquetFile(self.file, buffer_size=2**20) as file:
+        lean = {"buffer_size": 2**20, "pre_buffer": False}  # else it reads the whole file ahead
+        with _reading(self.file), parquet.ParquetFile(self.file, **lean) as file:
             for batch in file.iter_batches(BATCH, columns=list(names)):
                 rows = np.arange(start, start := start + batch.num_rows)
                 yield Chunk(pyarrow.Table.from_batches([batch]).select(names), self.file, rows)
@@ -356,7 +357,7 @@ def _no_stray_text(source: Source, text: Collection[str]) -> None:
     for name in source.text:
         column = source.held.column(name)
         distinct = column.unique().drop_null().to_pylist()
-        if name not in text and 2 * sum(map(is_number, distinct)) >= len(distinct):
+        if name not in text and 2 * sum(map(is_number, distinct)) > len(distinct):
             row, value = next((i, v) for i, v in enumerate(column.to_pylist(), 1) if not is_number(v))
             raise LifelongError(
                 f"column {name!r} of {source.file} holds {value[:40]!r} (row {row}), not a number as "
