@@ -303,10 +303,11 @@ def test_a_folder_of_images(lifelong, tmp_path):
     assert code == 0
     assert json.loads(out)["guards"][-1]["before"] == 0  # its only class did not exist
     draw("photos/odd", 90, 2, size=(5, 5))
-    code, _, err = lifelong("run", "photos", "--out", "n")
+    (tmp_path / "photos").rename(tmp_path / "more")
+    code, _, err = lifelong("run", "more", "--out", "n")
     assert (code, err.count("\n")) == (2, 1)
     assert "--image-size 9x7" in err
-    assert lifelong("run", "photos", "--image-size", "8x8", "--out", "n")[0] == 0
+    assert lifelong("run", "more", "--image-size", "8x8", "--out", "n")[0] == 0
 
 
 ERRORS = {

@@ -49,7 +49,7 @@ def message(error: pytest.ExceptionInfo[LifelongError]) -> str:
 
 
 def test_importing_is_light():
-    heavy = "{'pyarrow', 'sklearn', 'scipy', 'mlxtend', 'urllib.request', 'torch', 'tensorflow'}"
+    heavy = "{'pyarrow', 'PIL', 'sklearn', 'scipy', 'mlxtend', 'urllib.request', 'torch', 'tensorflow'}"
     code = f"import sys, lifelong.data; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -85,6 +85,8 @@ def _size(learner: Learner) -> tuple[int, ...]:
 
 
 def _dropped(extra: dict[str, Any]) -> list[str]:
-    """The column that told the tasks, which is not an input."""
+    """The column that told the tasks, where it is not an input."""
     column = extra["result"]["stream"].get("column") if "result" in extra else None
-    return [column] if column else []
+    encoder = _encoder(extra)
+    inputs = [] if encoder is None else [c.name for c in encoder.columns]
+    return [column] if column and column not in inputs else []

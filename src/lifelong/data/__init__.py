@@ -17,7 +17,7 @@ from .frameworks import from_huggingface, from_tensorflow, from_torch
 from .images import images, is_images
 from .own import arrays, npz
 from .published import cifar10, cifar100, digits, fashion_mnist, mnist, mnist_5k, omniglot
-from .tables import AnyPath, table
+from .tables import AnyPath, is_tables, table
 
 __all__ = [
     "DATASETS", "Encoder", "Entry", "arrays", "cifar10", "cifar100", "digits", "fashion_mnist",
@@ -77,7 +77,7 @@ def kind(name_or_path: AnyPath) -> str:
         raise unknown("data set or file", given, DATASETS)
     if path.suffix.lower() == ".npz":
         return "arrays"
-    return "images" if is_images(path) else "tables"
+    return "tables" if is_tables(path) or not is_images(path) else "images"
 
 
 def load(

@@ -72,7 +72,7 @@ class Encoder:
         """Learn from rows, all with the same columns; ``scale="none"`` keeps numbers as they are.
 
         Raises :class:`LifelongError` where a column is of no kind that :class:`Column` lists, holds
-        nothing, or holds more than ``CATEGORIES`` texts (or more than 20, most of them once).
+        nothing, or holds more than ``CATEGORIES`` texts (or 20, if that is for half of the rows).
         """
         one_of("scale", scale, SCALES)
         one_of("missing", missing, MISSING)

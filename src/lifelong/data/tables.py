@@ -286,6 +286,12 @@ def _files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
     return files, many
 
 
+def is_tables(path: Path) -> bool:
+    """Whether it is a table, or a folder in which there is one."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return any(file.suffix.lower() in FORMATS for file in files)
+
+
 def natural(path: Path) -> list[tuple[int, str]]:
     """A key that sorts numbers in a name by value."""
     parts = re.split(r"([0-9]+)", path.name)
