@@ -195,6 +195,121 @@ def test_columns_of_a_new_file_are_found_by_name(lifelong, tmp_path):
     assert "price" in err
 
 
+def write_orders(folder, name, goods, colours, n=150, gaps=True, label=True):
+    """A table with a column of text; with ``gaps``, some prices and colours are missing."""
+    rng = np.random.default_rng(len(name))
+    centres = {"bread": (0, 900), "milk": (3, 500), "wine": (-3, 700)}
+    with open(folder / name, "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["price", "grams", "colour"] + ["label"] * label)
+        for i in range(n):
+            good = goods[i % len(goods)]
+            price, grams = rng.normal(centres[good], (0.4, 40))
+            row = [f"{price:.3f}", f"{grams:.1f}", colours[good]]
+            if gaps and i % 7 == 3:
+                row[0] = ""
+            if gaps and i % 11 == 5:
+                row[2] = ""
+            table.writerow(row + [good] * label)
+
+
+@pytest.mark.parametrize("missing", ["mean", "indicator"])
+def test_gaps_a_new_category_and_a_new_label_go_through(lifelong, tmp_path, missing):
+    colours = {"bread": "brown", "milk": "white", "wine": "red"}
+    (tmp_path / "orders").mkdir()
+    write_orders(tmp_path / "orders", "1.csv", ["bread", "milk"], colours)
+    write_orders(tmp_path / "orders", "2.csv", ["milk", "bread"], colours, gaps=False)
+    write_orders(tmp_path / "orders", "3.csv", ["milk", "wine"], colours)
+    write_orders(tmp_path, "4.csv", ["bread", "milk", "wine"], colours | {"milk": "blue"}, label=False)
+
+    code, _, err = lifelong("run", "orders", "--method", "er", "--out", "refused")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "'price' of orders/1.csv has no value in row 4" in err
+    assert "--missing mean" in err
+    assert not (tmp_path / "refused").exists()
+
+    words = ("--method", "er", "--epochs", 30, "--missing", missing)
+    code, out, _ = lifelong("run", "orders", *words, "--out", "all", "--json")
+    (run,) = json.loads(out)["runs"]
+    assert code == 0
+    assert run["tasks"] == ["1", "2", "3"]
+    assert run["metrics"]["average_accuracy"] > 0.9
+
+    (tmp_path / "orders" / "3.csv").rename(tmp_path / "3.csv")
+    (tmp_path / "orders").rename(tmp_path / "begun")
+    assert lifelong("run", "begun", *words, "--out", "shop")[0] == 0
+    code, out, _ = lifelong("update", "shop", "3.csv", "--json")
+    assert code == 0
+    guards = {g["task"]: g for g in json.loads(out)["guards"]}
+    assert guards["3"]["before"] < 0.6
+    assert guards["3"]["after"] > 0.9
+    assert guards["1"]["after"] > 0.7
+
+    code, out, _ = lifelong("predict", "shop", "4.csv", "--json")
+    right = np.equal(json.loads(out)["predictions"], ["bread", "milk", "wine"] * 50)
+    assert code == 0
+    assert right.mean() > 0.8
+
+    lines = (tmp_path / "4.csv").read_text().splitlines()
+    for content, hint in (
+        (["price,grams", *(line.rsplit(",", 1)[0] for line in lines[1:])], "needs 'colour'"),
+        ([lines[0], "1,heavy,brown"], "'heavy' (row 1), where the first task has a number"),
+        ([lines[0] + ",size", lines[1] + ",3"], "a column 'size' that the model has not learned"),
+    ):
+        (tmp_path / "bad.csv").write_text("\n".join(content) + "\n")
+        code, out, err = lifelong("predict", "shop", "bad.csv", "--out", "answers.csv")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert hint in err
+        assert not (tmp_path / "answers.csv").exists()
+    code, _, err = lifelong("predict", "shop", "digits")
+    assert code == 2
+    assert "this model has learned tables" in err
+
+
+def test_a_model_that_refuses_gaps_goes_on_refusing_them(lifelong, tmp_path):
+    colours = {"bread": "brown", "milk": "white"}
+    write_orders(tmp_path, "1.csv", ["bread", "milk"], colours, gaps=False)
+    write_orders(tmp_path, "2.csv", ["bread", "milk"], colours)
+    assert lifelong("run", "1.csv", "--out", "shop")[0] == 0
+    for command in ("update", "predict"):
+        code, out, err = lifelong(command, "shop", "2.csv")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "'price' of 2.csv has no value in row 4" in err
+    assert not list((tmp_path / "shop").glob("model-*"))
+
+
+def test_a_folder_of_images(lifelong, tmp_path):
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    rng = np.random.default_rng(0)
+
+    def draw(folder, shade, n, size=(9, 7)):
+        (tmp_path / folder).mkdir(parents=True)
+        for i in range(n):
+            pixels = np.clip(rng.normal(shade, 10, (*size, 3)), 0, 255).astype(np.uint8)
+            image.fromarray(pixels).save(tmp_path / folder / f"{i}.png")
+
+    for folder, shade in (("dark", 40), ("light", 220)):
+        draw(f"photos/{folder}", shade, 40)
+        draw(f"march/{folder}", shade, 5, size=(20, 20))
+    draw("april/grey", 130, 40)
+    draw("loose", 220, 3)
+    assert lifelong("run", "photos", "--model", "cnn:4,4", "--method", "er", "--out", "m")[0] == 0
+    code, out, _ = lifelong("predict", "m", "march", "--json")
+    assert code == 0
+    assert json.loads(out)["accuracy"] == 1
+    code, out, _ = lifelong("predict", "m", "loose", "--json")
+    assert json.loads(out) == {"predictions": ["light"] * 3, "accuracy": None}
+    code, out, _ = lifelong("update", "m", "april", "--json")
+    assert code == 0
+    assert json.loads(out)["guards"][-1]["before"] == 0  # its only class did not exist
+    draw("photos/odd", 90, 2, size=(5, 5))
+    (tmp_path / "photos").rename(tmp_path / "more")
+    code, _, err = lifelong("run", "more", "--out", "n")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--image-size 9x7" in err
+    assert lifelong("run", "more", "--image-size", "8x8", "--out", "n")[0] == 0
+
+
 ERRORS = {
     "unknown data set": (["run", "mnist5k"], "mnist-5k"),
     "unknown method": (["run", "digits", "--method", "erx"], "'er'"),
@@ -214,7 +329,10 @@ ERRORS = {
         ["run", "digits", "--stream", "rotated", "--classes-per-task", "2"],
         "angles",
     ),
-    "column of no table": (["run", "digits", "--by", "month"], "tables"),
+    "column of no data set": (["run", "digits", "--by", "month"], "no column 'month'"),
+    "missing values of no table": (["run", "digits", "--missing", "mean"], "is for tables"),
+    "size of no folder": (["run", "digits", "--image-size", "8"], "is for images"),
+    "malformed size": (["run", "digits", "--image-size", "8by8"], "as in 32x32"),
     "epochs and steps": (["run", "digits", "--epochs", "1", "--steps", "2"], "not both"),
     "no epochs": (["run", "digits", "--epochs", "0"], "at least 1"),
     "negative rate": (["run", "digits", "--lr", "-1"], "above 0"),
@@ -244,9 +362,16 @@ def test_bad_input_is_one_clear_line_and_nothing_is_written(lifelong, tmp_path, 
 def test_bad_files_are_one_clear_line(lifelong, tmp_path):
     (tmp_path / "nan.csv").write_text("a,label\n1,x\nnan,y\n2,x\n3,y\n")
     (tmp_path / "empty.csv").write_text("a,label\n")
-    (tmp_path / "words.csv").write_text("a,label\nred,x\nblue,y\n")
-    for name, hint in (("nan.csv", "'a'"), ("empty.csv", "empty.csv"), ("words.csv", "'a'")):
-        code, _, err = lifelong("run", name)
+    (tmp_path / "words.csv").write_text("a,label\n1,x\nblue,y\n2,x\n3,y\n")
+    (tmp_path / "policy.csv").write_text("a,label\n1,x\n2,y\n2,x\n3,y\n")
+    for name, hint, *options in (
+        ("nan.csv", "--missing mean"),
+        ("empty.csv", "empty.csv"),
+        ("words.csv", "'blue' (row 2)"),
+        ("policy.csv", "'mean'", "--missing", "meen"),
+        ("policy.csv", "'first'", "--scale", "frist"),
+    ):
+        code, _, err = lifelong("run", name, *options)
         assert code == 2, name
         assert err.count("\n") == 1
         assert hint in err

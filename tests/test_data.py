@@ -19,15 +19,15 @@ from lifelong.data import (
     arrays,
     digits,
     fashion_mnist,
-    features,
     load,
     mnist,
     mnist_5k,
     published,
-    read_table,
     table,
 )
 from lifelong.data.download import fetch
+from lifelong.data.encoder import Encoder
+from lifelong.data.tables import read_rows
 from lifelong.errors import LifelongError
 
 needs_files = pytest.mark.skipif(
@@ -49,7 +49,7 @@ def message(error: pytest.ExceptionInfo[LifelongError]) -> str:
 
 
 def test_importing_is_light():
-    heavy = "{'pyarrow', 'sklearn', 'scipy', 'mlxtend', 'urllib.request', 'torch', 'tensorflow'}"
+    heavy = "{'pyarrow', 'PIL', 'sklearn', 'scipy', 'mlxtend', 'urllib.request', 'torch', 'tensorflow'}"
     code = f"import sys, lifelong.data; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -280,7 +280,7 @@ def test_the_registry_tells_the_truth_of_what_needs_no_network():
     ("name", "says"),
     [
         ("mnist5k", "did you mean 'mnist-5k'"),
-        ("zebra", "choose from digits, fashion-mnist, mnist, mnist-5k"),
+        ("zebra", "choose from cifar10, cifar100, digits, fashion-mnist, mnist, mnist-5k, omniglot"),
         ("no/such.csv", "there is no file 'no/such.csv': check the path, or choose from mnist-5k"),
         ("no.npz", "there is no file 'no.npz'"),
     ],
@@ -294,7 +294,7 @@ def test_neither_a_name_nor_a_file(name, says):
 def test_a_registered_name_takes_no_options():
     with pytest.raises(LifelongError) as error:
         load("digits", by="writer")
-    assert "are for tables" in message(error)
+    assert "by is for tables" in message(error)
 
 
 # --- arrays ----------------------------------------------------------------------------------
@@ -415,10 +415,6 @@ def test_npz(tmp_path):
     data = load(path)
     assert (data.name, data.classes) == ("mine", ("0", "1"))
     assert (len(data.train), len(data.test)) == (20, 4)
-    x, y, columns = features(path)
-    assert x.shape == (20, 3)
-    assert y == [str(label) for label in Y]
-    assert columns == ()
     np.savez(path, x=X, y=Y, task=np.repeat(["p", "q"], 10))
     assert len(load(path).by("task")) == 2
 
@@ -454,6 +450,13 @@ def test_damaged_npz(tmp_path):
 # --- tables ----------------------------------------------------------------------------------
 
 
+def read_table(paths, **options):
+    """The rows of tables of numbers, as they are: (x, rows)."""
+    rows = read_rows(paths, **options)
+    encoder = Encoder.fit(rows.chunks(np.ones(len(rows.id), bool)), "none")
+    return rows.encode(encoder, rows.id), rows
+
+
 def rows(n: int = 10, header: str = "a,b,label") -> str:
     """A table of two features and the labels x and y in turn."""
     return header + "\n" + "".join(f"{i},{i / 4},{'xy'[i % 2]}\n" for i in range(n))
@@ -473,7 +476,7 @@ def write(tmp_path):
 
 
 def test_a_csv_file(write):
-    data = table(write(mine_csv=rows()))
+    data = table(write(mine_csv=rows()), scale="none")
     assert (data.name, data.classes) == ("mine", ("x", "y"))
     assert (len(data.train), len(data.test)) == (8, 2)
     assert data.train.x.dtype == np.float32
@@ -481,7 +484,7 @@ def test_a_csv_file(write):
     for part in (data.train, data.test):
         assert (part.x == np.stack([part.id, part.id / 4], 1)).all()
         assert (part.y == part.id % 2).all()
-    again = table(write(mine_csv=rows()))
+    again = table(write(mine_csv=rows()), scale="none")
     assert again.train.fingerprint() == data.train.fingerprint()
 
 
@@ -503,9 +506,9 @@ def test_kinds_of_numbers(tmp_path):
         "label": [1.0, 2.0],
     }
     pq.write_table(pa.table(columns), path)
-    read = read_table(path)
-    assert read.x.tolist() == [[1, 0.5, 3, 1], [2, 2, 4, 0]]
-    assert read.labels == ["1", "2"]
+    x, read = read_table(path)
+    assert x.tolist() == [[1, 0.5, 3, 1], [2, 2, 4, 0]]
+    assert read.labels.tolist() == ["1", "2"]
     assert read.columns == ("i", "h", "d", "b")
 
 
@@ -516,19 +519,19 @@ def test_a_type_is_that_of_the_whole_column(write):
         read_table(path)
     assert f"holds 'true' (row {n + 2}), not a number" in message(error)
     path.write_text(path.read_text().replace("true,7\n", ""))
-    read = read_table(path)
-    assert read.x[-1].tolist() == [0.5]
+    x, read = read_table(path)
+    assert x[-1].tolist() == [0.5]
     assert read.labels is not None
     assert read.labels[-1] == "7"
 
 
 def test_labels_of_csv(write):
-    read = read_table(write(a_csv="label,a\n1.0,1\n2,2\n-3.00,3\n1.5,4\n01,5\ntrue,6\nv2.0,7\n"))
-    assert read.labels == ["1", "2", "-3", "1.5", "01", "true", "v2.0"]
+    _, read = read_table(write(a_csv="label,a\n1.0,1\n2,2\n-3.00,3\n1.5,4\n01,5\ntrue,6\nv2.0,7\n"))
+    assert read.labels.tolist() == ["1", "2", "-3", "1.5", "01", "true", "v2.0"]
 
 
 def test_a_file_with_ids(write):
-    read = read_table(write(a_csv="id,a,label\n7,1,x\n3,2,x\n"))
+    _, read = read_table(write(a_csv="id,a,label\n7,1,x\n3,2,x\n"))
     assert read.id.tolist() == [7, 3]
     assert read.id.dtype == np.int64
     assert read.columns == ("a",)
@@ -565,12 +568,12 @@ def test_a_task_of_one_class(tmp_path, write):
 
 def test_columns_in_another_order_are_the_same_columns(tmp_path, write):
     write(a_csv=rows(4), b_csv="label,b,a\nx,2,1\n")
-    assert read_table(tmp_path).x[-1].tolist() == [1, 2]
+    assert read_table(tmp_path)[0][-1].tolist() == [1, 2]
 
 
 def test_a_separate_test_file(write):
     train, test = write(train_csv=rows(10)), write(test_csv="b,a,label\n2,1,y\n")
-    data = table(train, test=test, name="mine")
+    data = table(train, test=test, name="mine", scale="none")
     assert data.name == "mine"
     assert len(data.train) == 10
     assert data.test.x.tolist() == [[1, 2]]
@@ -594,13 +597,6 @@ def test_a_separate_test_folder(tmp_path, write):
     assert "must both tell tasks" in message(error)
 
 
-def test_features_of_tables_with_and_without_labels(write):
-    x, labels, columns = features(write(a_csv=rows(4)))
-    assert (x.shape, labels, columns) == ((4, 2), ["x", "y", "x", "y"], ("a", "b"))
-    x, labels, columns = features(write(b_csv="id,a,s,b\n1,2,w,3\n"), drop=("s", "absent"))
-    assert (x.tolist(), labels, columns) == ([[2, 3]], None, ("a", "b"))
-
-
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -610,7 +606,6 @@ def test_features_of_tables_with_and_without_labels(write):
         ("a,label\n", "holds no rows"),
         ("a,lable\n1,x\n", "unknown column 'label': did you mean 'lable'?"),
         ("a;label\n1;x\n", "separate columns by commas"),
-        ("label\nx\n", "has no features"),
         ("a,a,label\n1,2,x\n", "has 2 columns called 'a'"),
         (",a,label\n0,1,x\n", "index=False"),
         ("a,label\n1,x\n2\n", "Expected 2 columns, got 1"),
@@ -619,8 +614,8 @@ def test_features_of_tables_with_and_without_labels(write):
         ("a,label\n1,x\nnan,y\n", "column 'a' of {path} has no value in row 2"),
         ("a,label\n1,x\n2,\n", "column 'label' of {path} has no value in row 2"),
         ("a,label\n1,NA\n2,x\n", "column 'label' of {path} has no value in row 1"),
-        ("a,label\n1,x\nfoo,y\n", "column 'a' of {path} holds 'foo' (row 2), not a number"),
-        ("a,label\n2020-01-01,x\n", "holds '2020-01-01' (row 1), not a number"),
+        ("a,label\n1,x\nfoo,y\n2,y\n", "column 'a' of {path} holds 'foo' (row 2), not a number"),
+        ("a,label\n2020-01-01,x\n", "holds date32[day], neither numbers nor text"),
         ("a,label\n1,x\n1e300,y\n", "column 'a' of {path} is infinite or beyond float32 in row 2"),
         (b"a,label\n1,\xff\n", "cannot read {path}"),
         (b"a,label\xff\n1,2\n", "cannot read {path}"),
@@ -633,15 +628,18 @@ def test_features_of_tables_with_and_without_labels(write):
 def test_bad_csv(write, content, says):
     path = write(mine_csv=content)
     with pytest.raises(LifelongError) as error:
-        load(path)
+        read_table(path)
     assert says.format(path=path) in message(error)
 
 
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"a": [[1], [2]], "label": [1, 2]}, "column 'a' of {path} holds '[1]' (row 1)"),
-        ({"a": [b"1", b"2"], "label": [1, 2]}, "column 'a' of {path} holds binary, not numbers"),
+        ({"a": [[1], [2, 3]], "label": [1, 1]}, "column 'a' of {path} does not hold a number in row 2"),
+        (
+            {"a": [b"1", b"2"], "label": [1, 2]},
+            "column 'a' of {path} holds binary, neither numbers nor text",
+        ),
         ({"a": [1, 2], "label": [[1], [2]]}, "give one value a row"),
         ({"a": [1, None], "label": [1, 2]}, "column 'a' of {path} has no value in row 2"),
         ({"a": [1, 2], "label": [1, None]}, "column 'label' of {path} has no value in row 2"),
@@ -655,7 +653,7 @@ def test_bad_parquet(tmp_path, columns, says):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table(columns), path)
     with pytest.raises(LifelongError) as error:
-        table(path)
+        read_table(path)
     assert says.format(path=path) in message(error)
 
 
@@ -666,7 +664,7 @@ def test_files_that_are_no_parquet(tmp_path, write):
     for damaged in (b"x", b"PAR1" + bytes(100), whole[:-20], whole[:20] + bytes(40) + whole[60:]):
         path.write_bytes(damaged)
         with pytest.raises(LifelongError) as error:
-            table(path)
+            read_table(path)
         assert str(path) in message(error)
     with pytest.raises(LifelongError) as error:
         load(write(a_txt="a,label\n1,x\n"))
@@ -711,6 +709,12 @@ def test_a_task_column_may_not_take_a_name_in_use(write, by):
     assert "rename that column" in message(error)
 
 
+def test_a_table_of_labels_only(write):
+    with pytest.raises(LifelongError) as error:
+        table(write(a_csv="label\nx\nx\n"))
+    assert "has no features" in message(error)
+
+
 def test_bad_task_columns(write):
     path = write(a_csv="a,season,label\n1,w,x\n2,,x\n")
     with pytest.raises(LifelongError) as error:
@@ -721,7 +725,8 @@ def test_bad_task_columns(write):
     assert "column 'season'" in message(error)
     with pytest.raises(LifelongError) as error:
         table(path)
-    assert "name it as the target or the task column" in message(error)
+    assert "column 'season' of" in message(error)
+    assert "has no value in row 2" in message(error)
 
 
 def test_a_test_file_with_other_labels_or_columns(write):

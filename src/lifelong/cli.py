@@ -209,7 +209,8 @@ def datasets(as_json: Json = False) -> None:
     for d in listed:
         table.add_row(d["name"], f"{d['images']:,}", str(d["classes"]), d["description"])
     Console(highlight=False).print(table)
-    print("or a path: a .csv, .parquet or .npz file, or a folder with one table for each task")
+    print("or a path: a .csv, .parquet or .npz file, a folder with one table for each task,")
+    print("or a folder with one folder of images for each class")
 
 
 @app.command()
@@ -228,7 +229,7 @@ def report(
 @app.command()
 def predict(
     model: Model,
-    data: Annotated[str, typer.Argument(help="a data set's name or a file")],
+    data: Annotated[str, typer.Argument(help="a data set's name, a file or a folder")],
     target: Annotated[str, typer.Option(help="column of the label, if there is one")] = "label",
     task: Annotated[int | None, typer.Option(help="the task's id, in the task scenario")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write (default: print)")] = None,
@@ -256,7 +257,7 @@ def predict(
 @app.command()
 def update(
     model: Model,
-    data: Annotated[str, typer.Argument(help="a data set's name or a file: the next task")],
+    data: Annotated[str, typer.Argument(help="a data set's name, a file or a folder: the next task")],
     target: Annotated[str, typer.Option(help="column that holds the label")] = "label",
     test: Annotated[str | None, typer.Option(help="file with the test set")] = None,
     as_json: Json = False,

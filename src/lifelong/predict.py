@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import data as sets
-from .errors import LifelongError, unknown
+from .data.encoder import Encoder
+from .data.images import unlabelled
+from .data.own import label_names, numbers, read_npz
+from .data.tables import unlabelled_rows
+from .errors import LifelongError
+from .learner import Learner
 from .samples import Dataset
 from .store import load_all
 from .update import find
@@ -20,47 +25,69 @@ def predict_rows(
 ) -> tuple[list[Any], float | None]:
     """(the predicted class of every row, the accuracy where the data has labels).
 
-    Or the objective's other answers: lists of labels, numbers. Of a named data set: its test set.
+    Or the objective's other answers: lists of labels, numbers. Of a data set that has a name, its test
+    set; of a folder of images, those in it or in its folders.
     """
     learner, extra, _ = load_all(find(model))
-    if data in sets.DATASETS:
-        dataset = sets.load(data)
-        x, labels = dataset.test.x, [dataset.classes[y] for y in dataset.test.y]
-    else:
-        x, found, names = sets.features(data, target, _dropped(extra))
-        labels, x = found or [], x[:, _order(names, extra.get("features") or [], data)]
+    x, labels = _inputs(learner, extra, data, target)
     predicted = learner.predict(x, task).tolist()
-    if not learner.objective.labels:
+    if labels is None or not learner.objective.labels:
         return predicted, None
-    accuracy = (
-        float(np.mean([p == y for p, y in zip(predicted, labels, strict=True)])) if labels else None
-    )
-    return predicted, accuracy
+    return predicted, float(np.mean([p == y for p, y in zip(predicted, labels, strict=True)]))
 
 
 def fitting(model: Path, data: str, target: str, test: str | None) -> Dataset:
-    """The data set, its columns in the order in which the model learned them."""
-    _, extra, _ = load_all(model)
-    dataset = sets.load(data, target=target, test=test)
-    order = _order(dataset.features, extra.get("features") or [], data)
-    train, testing = (s.replace(x=s.x[:, order]) for s in (dataset.train, dataset.test))
-    return replace(dataset, train=train, test=testing, features=tuple(extra.get("features") or ()))
+    """The data set, encoded as the model's was."""
+    learner, extra, _ = load_all(model)
+    kind, encoder = _kind(data, extra), _encoder(extra)
+    if kind == "tables":
+        return sets.table(data, target, test=test, encoder=encoder, drop=_dropped(extra))
+    if kind == "images":
+        return sets.images(data, test, _size(learner))
+    return sets.load(data, target=target, test=test)
+
+
+def _inputs(
+    learner: Learner, extra: dict[str, Any], data: str, target: str
+) -> tuple[np.ndarray, Sequence[str | None] | np.ndarray | None]:
+    """What the model is to answer, and the labels where there are any."""
+    kind, encoder, path = _kind(data, extra), _encoder(extra), Path(data).expanduser()
+    if encoder is not None:
+        return unlabelled_rows(data, encoder, target, _dropped(extra))
+    if kind == "images":
+        return unlabelled(path, _size(learner))
+    if kind == "arrays":
+        found = read_npz(path)
+        return numbers(found["x"], "x"), label_names(found["y"].tolist()) if "y" in found else None
+    dataset = sets.load(data)
+    return dataset.test.x, [dataset.classes[y] for y in dataset.test.y]
+
+
+def _encoder(extra: dict[str, Any]) -> Encoder | None:
+    saved = extra.get("encoder")
+    return None if saved is None else Encoder.from_json(saved)
+
+
+def _kind(data: str, extra: dict[str, Any]) -> str:
+    """The kind of data. A model of tables takes tables, and no other does."""
+    kind, tables = sets.kind(data), extra.get("encoder") is not None
+    if (kind == "tables") != tables:
+        known = "tables" if tables else "arrays or images"
+        raise LifelongError(f"{data} is of another kind: this model has learned {known}; give it those")
+    return kind
+
+
+def _size(learner: Learner) -> tuple[int, ...]:
+    """Height, width and channels of the images that the model takes."""
+    shape = tuple(() if learner.inputs is None else learner.inputs.shape[1:])
+    if len(shape) not in (2, 3):
+        raise LifelongError(f"this model takes inputs of shape {list(shape)}, not images")
+    return shape if len(shape) == 3 else (*shape, 1)
 
 
 def _dropped(extra: dict[str, Any]) -> list[str]:
-    """The column that told the tasks, which is not a feature."""
+    """The column that told the tasks, where it is not an input."""
     column = extra["result"]["stream"].get("column") if "result" in extra else None
-    return [column] if column else []
-
-
-def _order(names: tuple[str, ...], learned: list[str], data: str) -> list[int] | slice:
-    """Where the model's columns are in the file."""
-    if not learned or not names:
-        return slice(None)
-    for name in learned:
-        if name not in names:
-            raise unknown(f"column in {data}: the model needs", name, names)
-    extra = [name for name in names if name not in learned]
-    if extra:
-        raise LifelongError(f"{data} has a column {extra[0]!r} that the model has not learned: drop it")
-    return [names.index(name) for name in learned]
+    encoder = _encoder(extra)
+    inputs = [] if encoder is None else [c.name for c in encoder.columns]
+    return [column] if column and column not in inputs else []

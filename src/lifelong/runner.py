@@ -108,7 +108,8 @@ def run(
         result = session.result(identity, command)
         if folder is None:
             return result
-        extra = {"result": result.data, "features": stream.features}
+        encoder = None if stream.encoder is None else stream.encoder.to_json()
+        extra = {"result": result.data, "encoder": encoder}
         save(learner, folder / "model.safetensors", extra, session.guards())
         result.save(folder / "run.json")
         return _finish(folder)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import LifelongError
 
+if TYPE_CHECKING:
+    from .data.encoder import Encoder
+
 
 class Samples:
-    """Columns of equal length, held as contiguous NumPy arrays.
+    """Columns of equal length, held as contiguous NumPy arrays, or memory maps where they came as such.
 
     The columns everything relies on are ``x`` (inputs, ``[n, ...]``; ``uint8`` means pixels, which
     a backend divides by 255), ``y`` (labels, ``int64 [n]``, or numbers, ``float32 [n, classes]``, NaN
@@ -31,7 +35,7 @@ class Samples:
     columns: dict[str, np.ndarray]
 
     def __init__(self, **columns: Any) -> None:
-        self.columns = {name: np.ascontiguousarray(array) for name, array in columns.items()}
+        self.columns = {name: _contiguous(array) for name, array in columns.items()}
         lengths = {name: len(array) for name, array in self.columns.items()}
         if len(set(lengths.values())) > 1:
             raise LifelongError(f"columns differ in length: {lengths}")
@@ -59,9 +63,14 @@ class Samples:
         return f"Samples({shapes})"
 
     def take(self, indices: Any) -> Samples:
-        """The samples at ``indices`` (integers, a slice or a boolean mask)."""
+        """The samples at ``indices`` (integers, a slice or a boolean mask), read into memory.
+
+        Views of arrays for a slice; the same arrays and memory maps where a mask keeps all.
+        """
+        if isinstance(indices, np.ndarray) and indices.dtype == bool and indices.all():
+            return self.drop()
         taken = Samples()
-        taken.columns = {name: np.ascontiguousarray(a[indices]) for name, a in self.columns.items()}
+        taken.columns = {name: _read(array[indices]) for name, array in self.columns.items()}
         return taken
 
     def replace(self, **columns: Any) -> Samples:
@@ -100,8 +109,30 @@ class Samples:
         for name in sorted(self.columns):
             array = self.columns[name]
             digest.update(f"{name}{array.dtype}{array.shape}".encode())
-            digest.update(array.data)
+            for block in blocks(array):
+                digest.update(block.data)
         return digest.hexdigest()
+
+
+def _contiguous(array: Any) -> np.ndarray:
+    """A contiguous array; a memory map stays one."""
+    if isinstance(array, np.memmap) and array.flags.c_contiguous:
+        return array
+    return np.ascontiguousarray(array)
+
+
+def _read(array: np.ndarray) -> np.ndarray:
+    """A contiguous array; a copy of a part of a memory map, since the backends want to own theirs."""
+    return np.array(array) if isinstance(array, np.memmap) else np.ascontiguousarray(array)
+
+
+def blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Its rows, some 16 MB at a time; the pages of a memory map are given back behind each."""
+    rows = max(1, 2**24 // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]
+        if isinstance(array, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+            array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -116,8 +147,10 @@ class Dataset:
     train: Samples
     test: Samples
     classes: tuple[str, ...]
-    features: tuple[str, ...] = ()
-    """The names of the inputs' columns, for a table."""
+    encoder: Encoder | None = None
+    """What made the inputs of a table."""
+    refit: Callable[[np.ndarray], Dataset] | None = field(default=None, repr=False, compare=False)
+    """The same data, its encoder fitted to the training samples with these ids (the first task's)."""
 
     def __post_init__(self) -> None:
         for name, part in (("train", "training"), ("test", "test")):
@@ -182,9 +215,16 @@ def check(samples: Samples, classes: int, where: str) -> None:
     if not len(samples):
         raise LifelongError(f"{where} is empty: give it at least one sample")
     x, y = samples.x, samples.y
-    if np.issubdtype(x.dtype, np.floating) and not np.isfinite(x).all():
-        row = int(np.argwhere(~np.isfinite(x.reshape(len(x), -1)).all(1))[0, 0])
-        raise LifelongError(f"{where} holds NaN or infinity (first in row {row}): fill or drop it")
+    if np.issubdtype(x.dtype, np.floating):
+        row = 0
+        for block in blocks(x):
+            fine = np.isfinite(block.reshape(len(block), -1)).all(1)
+            if not fine.all():
+                row += int(fine.argmin())
+                raise LifelongError(
+                    f"{where} holds NaN or infinity (first in row {row}): fill or drop it"
+                )
+            row += len(block)
     if "weight" in samples:
         w = samples.weight
         if w.dtype.kind not in "fiu" or w.ndim != 1 or not ((w >= 0) & np.isfinite(w)).all():

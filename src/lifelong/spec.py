@@ -51,6 +51,9 @@ class Spec:
     target: str = option("label", "column that holds the label")
     test: str | None = option(None, "file with the test set (otherwise 20 % is held out)")
     objective: str = option("classification", "classification, multi-label or regression")
+    scale: str = option("first", "table: scale numbers by the first task's mean and sd; or none")
+    missing: str = option("refuse", "missing table values: refuse, mean (of the first task), indicator")
+    image_size: str | None = option(None, "resize the images of a folder: 32x32, or 32")
     model: str = option("mlp", "mlp, mlp:100,100, cnn:32,64 or resnet18:20")
     memory: str | None = option(None, "stored samples (500, 100/class) or bytes (2MB)")
     optimizer: str = option("adam", "sgd, adam or adamw")
@@ -72,7 +75,9 @@ class Spec:
 
     def make_stream(self) -> Stream:
         """The stream of tasks."""
-        dataset = _dataset(self.data, self.target, self.by, self.test)
+        dataset = _dataset(
+            self.data, self.target, self.by, self.test, self.scale, self.missing, self.image_size
+        )
         at_least(1, tasks=self.tasks, classes_per_task=self.classes_per_task)
         kind, column = self._kind("task" in dataset.train)
         counts = {"tasks": self.tasks, "classes_per_task": self.classes_per_task}
@@ -212,8 +217,29 @@ class Spec:
 
 
 @lru_cache(maxsize=2)
-def _dataset(name: str, target: str, by: str | None, test: str | None) -> Dataset:
-    return data.load(name, target=target, by=by, test=test)
+def _dataset(
+    name: str,
+    target: str,
+    by: str | None,
+    test: str | None,
+    scale: str,
+    missing: str,
+    image_size: str | None,
+) -> Dataset:
+    if name in data.DATASETS:
+        by = None  # a column that the data set has; the stream will look for it
+    size = None if image_size is None else _size(image_size)
+    return data.load(
+        name, target=target, by=by, test=test, scale=scale, missing=missing, image_size=size
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Height and width: 32x24, or 32."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and (width or height).isdecimal()):
+        raise LifelongError(f"--image-size {text}: give height and width in pixels, as in 32x32")
+    return int(height), int(width or height)
 
 
 def _value(text: str) -> Any:

@@ -23,12 +23,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from .errors import LifelongError, at_least, unknown
 from .samples import Dataset, Samples, check
+
+if TYPE_CHECKING:
+    from .data.encoder import Encoder
 
 SCENARIOS = ("task", "domain", "class", "free")
 
@@ -90,8 +93,8 @@ class Stream(Sequence[Task]):
     fingerprint: str
     make: Callable[[int], Task] = field(repr=False)
     indices: range
-    features: tuple[str, ...] = ()
-    """The names of the inputs' columns, for a table."""
+    encoder: Encoder | None = None
+    """What made the inputs of a table."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -232,7 +235,7 @@ def permuted(
         raise LifelongError(f"pad={pad}: {data.name!r} has no images to put zeros around; leave it out")
 
     def part(samples: Samples, i: int) -> Samples:
-        if pad:
+        if pad and "x" in samples:
             edges = [(0, 0), (pad, pad), (pad, pad), *[(0, 0)] * (samples.x.ndim - 3)]
             samples = samples.replace(x=np.pad(samples.x, edges))
         if i == 0:
@@ -472,6 +475,8 @@ def _stream(
         raise LifelongError("a stream needs at least one task")
     if scenario not in SCENARIOS:
         raise unknown("scenario", scenario, SCENARIOS)
+    if data.refit is not None:
+        data = data.refit(part(data.train.drop("x"), 0).id)
     stride = max(int(data.train.id.max()), int(data.test.id.max())) + 1
     again = ("permuted", "rotated") if data.train.y.ndim == 1 else ("permuted", "rotated", "split")
 
@@ -505,7 +510,7 @@ def _stream(
         f"{data.train.fingerprint()}-{data.test.fingerprint()}",
         make,
         range(len(names)),
-        data.features,
+        data.encoder,
     )
 
 

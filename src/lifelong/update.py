@@ -142,9 +142,11 @@ def _scores(learner: Learner, guards: list[Samples]) -> tuple[Evaluation | None,
         tasks.append(Task(str(i), known, known, names, scenario, (i, len(guards)), None, i))
     found = evaluate(learner, tasks)
     shares = [float(learner.objective.known(samples.y).mean()) for samples in guards]
+    with np.errstate(invalid="ignore"):  # of a guard whose classes are all unknown: 0 of 0
+        rows = accuracies(found, len(guards), learner.objective.beside)
     return found, {
-        kind: [None if s is None else s * share for s, share in zip(row, shares, strict=True)]
-        for kind, row in accuracies(found, len(guards), learner.objective.beside).items()
+        kind: [None if s is None else s * w if w else 0.0 for s, w in zip(row, shares, strict=True)]
+        for kind, row in rows.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""Data sets: four published ones and your own, each one function.
+"""Data sets: published ones and your own, each one function.
 
 >>> digits().train
 Samples(x: uint8[1438, 8, 8], y: int64[1438], id: int64[1438])
@@ -6,19 +6,23 @@ Samples(x: uint8[1438, 8, 8], y: int64[1438], id: int64[1438])
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LifelongError, unknown
 from ..samples import Dataset
-from .own import Table, arrays, npz
-from .published import digits, fashion_mnist, mnist, mnist_5k
-from .tables import AnyPath, features, read_table, table
+from .encoder import Encoder
+from .frameworks import from_huggingface, from_tensorflow, from_torch
+from .images import images, is_images
+from .own import arrays, npz
+from .published import cifar10, cifar100, digits, fashion_mnist, mnist, mnist_5k, omniglot
+from .tables import AnyPath, is_tables, table
 
 __all__ = [
-    "DATASETS", "Entry", "Table", "arrays", "digits", "fashion_mnist", "features", "load", "mnist",
-    "mnist_5k", "read_table", "table",
+    "DATASETS", "Encoder", "Entry", "arrays", "cifar10", "cifar100", "digits", "fashion_mnist",
+    "from_huggingface", "from_tensorflow", "from_torch", "images", "load", "mnist", "mnist_5k",
+    "omniglot", "table",
 ]  # fmt: skip
 
 
@@ -38,8 +42,42 @@ DATASETS: dict[str, Entry] = {
     "digits": Entry(digits, "handwritten digits, 8 x 8, no download", 1_797, 10),
     "mnist": Entry(mnist, "handwritten digits, 28 x 28, 12 MB to download", 70_000, 10),
     "fashion-mnist": Entry(fashion_mnist, "clothes, 28 x 28, 31 MB to download", 70_000, 10),
+    "cifar10": Entry(
+        cifar10,
+        "photos, 32 x 32 in colour, 170 MB to download (a part in LIFELONG_DATA is named cifar10-6k)",
+        60_000,
+        10,
+    ),
+    "cifar100": Entry(cifar100, "photos, 32 x 32 in colour, 169 MB to download", 60_000, 100),
+    "omniglot": Entry(
+        omniglot, "letters of 50 alphabets (--by alphabet), 105 x 105, 16 MB to download", 32_460, 1_623
+    ),
 }
 """The data sets that :func:`load` knows by name."""
+
+
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "tables": ("target", "by", "test", "scale", "missing"),
+    "images": ("test", "image_size"),
+    "arrays": (),
+    "data sets with a name": (),
+}
+"""What :func:`load` can be told of each kind of data."""
+
+
+def kind(name_or_path: AnyPath) -> str:
+    """The kind of data, a key of ``OPTIONS``. Raises :class:`LifelongError` where there is none."""
+    given, path = str(name_or_path), Path(name_or_path).expanduser()
+    if given in DATASETS:
+        return "data sets with a name"
+    if not path.exists():
+        if path.suffix or len(path.parts) > 1:
+            names = ", ".join(DATASETS)
+            raise LifelongError(f"there is no file {given!r}: check the path, or choose from {names}")
+        raise unknown("data set or file", given, DATASETS)
+    if path.suffix.lower() == ".npz":
+        return "arrays"
+    return "tables" if is_tables(path) or not is_images(path) else "images"
 
 
 def load(
@@ -48,23 +86,33 @@ def load(
     target: str = "label",
     by: str | None = None,
     test: AnyPath | None = None,
+    scale: str = "first",
+    missing: str = "refuse",
+    image_size: Sequence[int] | int | None = None,
 ) -> Dataset:
     """A data set by its name in ``DATASETS``, or of files.
 
-    A path is a ``.csv`` or ``.parquet`` file, a folder of them (see :func:`table`, which takes
-    ``target``, ``by`` and ``test``), or an ``.npz`` file of arrays x, y and perhaps x_test, y_test,
-    task and task_test (see :func:`arrays`). A name comes before a path: a folder called ``mnist``
-    is ``./mnist``. Raises :class:`LifelongError` where there is neither.
+    A path is a ``.csv`` or ``.parquet`` file or a folder of them (see :func:`table`, which takes
+    ``target``, ``by``, ``test``, ``scale`` and ``missing``), a folder with one folder of images a
+    class (see :func:`images`, which takes ``test`` and ``image_size``), or an ``.npz`` file of
+    arrays x, y and perhaps x_test, y_test, task and task_test (see :func:`arrays`). A name comes
+    before a path: a folder called ``mnist`` is ``./mnist``. Raises :class:`LifelongError` where there
+    is neither, or an option means nothing for this kind of data.
     """
-    given, path = str(name_or_path), Path(name_or_path).expanduser()
-    if given in DATASETS or path.suffix.lower() == ".npz":
-        if (target, by, test) != ("label", None, None):
-            raise LifelongError(f"target, by and test are for tables: {given!r} needs none of them")
-        if given in DATASETS:
-            return DATASETS[given].load()
-    if path.exists():
-        return npz(path) if path.suffix.lower() == ".npz" else table(path, target, by, test)
-    if path.suffix or len(path.parts) > 1:
-        names = ", ".join(DATASETS)
-        raise LifelongError(f"there is no file {given!r}: check the path, or choose from {names}")
-    raise unknown("data set or file", given, DATASETS)
+    what = kind(name_or_path)
+    options = {"by": by, "test": test, "image_size": image_size} | {
+        "target": None if target == "label" else target,
+        "scale": None if scale == "first" else scale,
+        "missing": None if missing == "refuse" else missing,
+    }
+    for option, value in options.items():
+        if value is not None and option not in OPTIONS[what]:
+            takers = " and ".join(k for k, known in OPTIONS.items() if option in known)
+            raise LifelongError(f"{option} is for {takers}: {str(name_or_path)!r} takes none")
+    if what == "tables":
+        return table(name_or_path, target, by, test, scale=scale, missing=missing)
+    if what == "images":
+        return images(name_or_path, test, image_size)
+    return (
+        npz(Path(name_or_path).expanduser()) if what == "arrays" else DATASETS[str(name_or_path)].load()
+    )

@@ -9,11 +9,13 @@ import os
 import sys
 import tempfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from ..errors import LifelongError
 
+T = TypeVar("T")
 TIMEOUT = 30.0
 """Seconds without a byte after which a download is given up."""
 
@@ -24,6 +26,13 @@ def cache_folder() -> Path:
     return Path(given).expanduser() if given else Path.home() / ".cache" / "lifelong"
 
 
+def given(file: Path) -> Path | None:
+    """The file or folder of this relative path under ``$LIFELONG_DATA``, if it is there."""
+    data = os.environ.get("LIFELONG_DATA")
+    path = Path(data).expanduser() / file if data else None
+    return path if path is not None and path.exists() else None
+
+
 def fetch(file: Path, sha256: str, source: str) -> bytes:
     """The uncompressed content of the ``.gz`` file ``file``, a relative path.
 
@@ -31,14 +40,29 @@ def fetch(file: Path, sha256: str, source: str) -> bytes:
     from ``source``, a URL that ends with a slash. ``sha256`` is that of the uncompressed content.
     Raises :class:`LifelongError` where the file is damaged or the download fails.
     """
-    data, cached = os.environ.get("LIFELONG_DATA"), cache_folder() / file
-    for path in ([Path(data).expanduser() / file] if data else []) + [cached]:
-        if path.is_file():
-            content = _content(path, sha256)
+    return _find(file, source, lambda path: _content(path, sha256))[1]
+
+
+def archive(file: Path, md5: str, source: str) -> Path:
+    """Where the file ``file`` is, found or downloaded as by :func:`fetch`; ``md5`` is that of itself."""
+
+    def check(path: Path) -> bool | None:
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "md5").hexdigest() == md5 or None
+
+    return _find(file, source, check)[0]
+
+
+def _find(file: Path, source: str, check: Callable[[Path], T | None]) -> tuple[Path, T]:
+    """(the file, what ``check`` made of it); None means that it is damaged."""
+    cached = cache_folder() / file
+    for path in (given(file), cached):
+        if path is not None and path.is_file():
+            content = check(path)
             if content is None:
                 raise LifelongError(f"{path} is damaged (wrong checksum): delete it and try again")
-            return content
-    return _download(source + file.name, cached, sha256)
+            return path, content
+    return cached, _download(source + file.name, cached, check)
 
 
 def _content(path: Path, sha256: str) -> bytes | None:
@@ -50,8 +74,8 @@ def _content(path: Path, sha256: str) -> bytes | None:
     return content if hashlib.sha256(content).hexdigest() == sha256 else None
 
 
-def _download(url: str, path: Path, sha256: str) -> bytes:
-    """Write ``url`` to ``path``, under another name until it is whole; its content."""
+def _download(url: str, path: Path, check: Callable[[Path], T | None]) -> T:
+    """Write ``url`` to ``path``, under another name until it is whole and checked."""
     import urllib.request
 
     temporary = None
@@ -63,7 +87,7 @@ def _download(url: str, path: Path, sha256: str) -> bytes:
         ):
             temporary = Path(out.name)
             _copy(reply, out, path.name)
-        content = _content(temporary, sha256)
+        content = check(temporary)
         if content is None:
             raise LifelongError(
                 f"{url} sent a damaged file (wrong checksum): try again, or put the right "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,16 +19,14 @@ from ..samples import Dataset, Samples
 class Table:
     """What was read, before labels become numbers: n rows."""
 
-    x: np.ndarray
-    """Inputs, ``float32 [n, features]`` from a file; from arrays ``[n, ...]``, or ``uint8``."""
-    labels: list[str] | None
-    """The name of each row's class; None where the file has no target column."""
-    task: list[Any] | None
+    labels: Sequence[str] | np.ndarray | None
+    """The name of each row's class; None where there is no target column."""
+    task: Sequence[Any] | None
     """The task of each row: strings, or the integers given to :func:`arrays`."""
     id: np.ndarray
     """``int64 [n]``, unique."""
-    columns: tuple[str, ...] = ()
-    """The names of the features, in the order of ``x``; none for arrays."""
+    x: np.ndarray | None = None
+    """Inputs ``[n, ...]``; None where they are encoded later."""
 
 
 def arrays(
@@ -72,9 +70,8 @@ def arrays(
         names = range(targets.shape[1]) if classes is None else classes
         classes, y, y_test = None, [0] * len(y), None if y_test is None else [0] * len(y_test)
     train = _rows(x, y, task, "", 0)
-    held = None if x_test is None else _rows(x_test, y_test, task_test, "_test", len(train.x))
-    whole = assemble(name, train, held, classes=classes, share=test, seed=seed)
-    training, testing, known = whole.train, whole.test, whole.classes
+    held = None if x_test is None else _rows(x_test, y_test, task_test, "_test", len(train.id))
+    training, testing, known = partition(name, train, held, classes=classes, share=test, seed=seed)
     if targets is not None:
         training, testing = (s.replace(y=targets[s.id]) for s in (training, testing))
         known = tuple(map(str, names or ()))
@@ -83,7 +80,7 @@ def arrays(
         if weight.shape != (len(train.id),):
             raise LifelongError(f"weight has shape {list(weight.shape)}: give one number a row of x")
         training = training.replace(weight=weight[training.id])
-    return replace(whole, train=training, test=testing, classes=known)
+    return Dataset(name, training, testing, known)
 
 
 def _targets(y: Any, y_test: Any) -> np.ndarray | None:
@@ -102,7 +99,7 @@ def _targets(y: Any, y_test: Any) -> np.ndarray | None:
     return np.concatenate(found)
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path, needed: str = "x") -> dict[str, np.ndarray]:
     """The arrays of an ``.npz`` file. Raises :class:`LifelongError` where it cannot be read."""
     try:
         with zipfile.ZipFile(path):  # np.load would take other files for pickles
@@ -118,8 +115,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         ) from None
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise LifelongError(f"cannot read {path} as .npz: {first_line(error)}") from None
-    if "x" not in found:
-        raise LifelongError(f"{path} has no array x: save the inputs under that name")
+    if needed not in found:
+        raise LifelongError(f"{path} has no array {needed}: save the inputs under that name")
     return found
 
 
@@ -135,7 +132,7 @@ def npz(path: Path) -> Dataset:
     return arrays(**found, name=path.stem)  # type: ignore[arg-type]
 
 
-def assemble(
+def partition(
     name: str,
     train: Table,
     test: Table | None,
@@ -144,21 +141,20 @@ def assemble(
     column: str = "task",
     share: float = 0.2,
     seed: int = 0,
-) -> Dataset:
-    """The data set of labelled rows, whose tasks go to ``column``; see :func:`arrays`."""
+) -> tuple[Samples, Samples, tuple[str, ...]]:
+    """Training set, test set and classes of labelled rows, whose tasks go to ``column``.
+
+    See :func:`arrays`. The samples have no ``x`` where the rows have none.
+    """
     if classes is None:
-        known = _sorted(set(train.labels or ()))
+        known = _sorted(set(() if train.labels is None else train.labels))
     else:
         known = tuple(c for c in label_names(classes) if c is not None)
         if len(set(known)) < len(classes):
             raise LifelongError("classes holds a missing or repeated name: name each class once")
     if test is not None:
-        if train.x.shape[1:] != test.x.shape[1:]:
-            shapes = f"{list(train.x.shape[1:])} and {list(test.x.shape[1:])}"
-            raise LifelongError(f"training and test inputs differ in shape: {shapes}")
-        if train.x.dtype != test.x.dtype:
-            kinds = f"{train.x.dtype} and {test.x.dtype}"
-            raise LifelongError(f"training and test inputs differ in kind: {kinds}")
+        if train.x is not None and test.x is not None:
+            _alike(train.x, test.x)
         if (train.task is None) != (test.task is None):
             raise LifelongError(
                 "the training and the test set must both tell tasks: give task_test with task, "
@@ -184,7 +180,15 @@ def assemble(
             where = "test" if task in tasks else "training"
             how = "give it some" if test is not None else "give two of a class, or a test set"
             raise LifelongError(f"task {task!r} has no samples in the {where} set: {how}")
-    return Dataset(name, *parts, known, train.columns)
+    return *parts, known
+
+
+def _alike(x: np.ndarray, x_test: np.ndarray) -> None:
+    if x.shape[1:] != x_test.shape[1:]:
+        shapes = f"{list(x.shape[1:])} and {list(x_test.shape[1:])}"
+        raise LifelongError(f"training and test inputs differ in shape: {shapes}")
+    if x.dtype != x_test.dtype:
+        raise LifelongError(f"training and test inputs differ in kind: {x.dtype} and {x_test.dtype}")
 
 
 def label_names(values: Iterable[Any]) -> list[str | None]:
@@ -225,7 +229,7 @@ def _rows(x: Any, y: Any, task: Any, suffix: str, first_id: int) -> Table:
         tasks = _values(task, len(x), f"task{suffix}")
         if not all(type(value) is int for value in tasks):
             tasks = _names(tasks, f"task{suffix}")
-    return Table(x, labels, tasks, np.arange(first_id, first_id + len(x)))
+    return Table(labels, tasks, np.arange(first_id, first_id + len(x)), x)
 
 
 def _values(values: Any, n: int, name: str) -> list[Any]:
@@ -269,14 +273,15 @@ def _sorted(names: set[str]) -> tuple[str, ...]:
 def _samples(table: Table, classes: tuple[str, ...], column: str, part: str) -> Samples:
     """Labelled rows, the labels as indices into ``classes``."""
     index = {name: i for i, name in enumerate(classes)}
-    labels = table.labels or []
+    labels = () if table.labels is None else table.labels
     for label in labels:
         if label not in index:
             known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
             raise LifelongError(f"label {label!r} of the {part} set is none of the classes {known}")
     y = np.array([index[label] for label in labels], np.int64)
-    tasks = {} if table.task is None else {column: np.array(table.task)}
-    return Samples(x=table.x, y=y, id=table.id, **tasks)
+    columns = {} if table.x is None else {"x": table.x}
+    columns |= {"y": y, "id": table.id}
+    return Samples(**columns if table.task is None else columns | {column: np.array(table.task)})
 
 
 def _hold_out(groups: np.ndarray, share: float, seed: int) -> np.ndarray:

@@ -1,8 +1,14 @@
-"""Published data sets: two that need no network, two that are downloaded once."""
+"""Published data sets: two that need no network, five that are downloaded once."""
 
 from __future__ import annotations
 
 import gzip
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +16,9 @@ import numpy as np
 
 from ..errors import LifelongError
 from ..samples import Dataset, Samples
-from .download import fetch
+from .download import archive, fetch, given
+from .images import stack
+from .own import read_npz
 
 DIGITS = tuple(str(i) for i in range(10))
 CLOTHES = (
@@ -36,6 +44,15 @@ FASHION_MNIST_SHA256 = (
     "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 )
+# MD5 of the archives, as torchvision publishes them.
+CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+CIFAR100_MD5 = "03b5dce01913d631647c71ecec9e9cb8"
+OMNIGLOT_MD5 = {
+    "images_background": "68d2efa1b9178cc56df9314c21c6e718",
+    "images_evaluation": "6b91aef0f799c5bb55b94e3f2daec811",
+}
+DRAWERS = 15
+"""Of each Omniglot character, the drawings of the first 15 of its 20 drawers are for training."""
 
 
 def mnist_5k() -> Dataset:
@@ -90,6 +107,125 @@ def fashion_mnist(
     """
     folder = Path("fashion_mnist/FashionMNIST/raw")
     return _idx("fashion-mnist", folder, FASHION_MNIST_SHA256, CLOTHES, source)
+
+
+def cifar10(*, source: str = "https://www.cs.toronto.edu/~kriz/") -> Dataset:
+    """CIFAR-10: 50,000 training and 10,000 test photos in 10 classes.
+
+    ``x`` is ``uint8 [n, 32, 32, 3]``; ``id`` counts through the training, then the test images. Read
+    from ``$LIFELONG_DATA/cifar10/train.parquet`` and ``test.parquet`` (columns ``img`` and ``label``,
+    the names in ``labels.json``) where they are; else from ``cifar-10-binary.tar.gz``, found or
+    downloaded as for :func:`mnist`. The Parquet files may be a subset, which is named for its size,
+    ``cifar10-6k`` with 6,000 images: its figures are not those of CIFAR-10.
+    """
+    files = [f"cifar-10-batches-bin/data_batch_{i}.bin" for i in range(1, 6)]
+    names, test = "cifar-10-batches-bin/batches.meta.txt", "cifar-10-batches-bin/test_batch.bin"
+    data = _photos("cifar10", "label")
+    if data is None:
+        path = archive(Path("cifar10/cifar-10-binary.tar.gz"), CIFAR10_MD5, source)
+        return _binary("cifar10", path, files, test, names, 1)
+    n = len(data.train) + len(data.test)
+    return data if n == 60_000 else replace(data, name=f"cifar10-{n / 1000:g}k")
+
+
+def cifar100(*, source: str = "https://www.cs.toronto.edu/~kriz/") -> Dataset:
+    """CIFAR-100: 50,000 training and 10,000 test photos in 100 classes, the fine labels.
+
+    As :func:`cifar10`; the column of the label is ``fine_label``, the archive
+    ``cifar-100-binary.tar.gz``.
+    """
+    data = _photos("cifar100", "fine_label")
+    if data is not None:
+        return data
+    path = archive(Path("cifar100/cifar-100-binary.tar.gz"), CIFAR100_MD5, source)
+    files = ["cifar-100-binary/train.bin"], "cifar-100-binary/test.bin"
+    return _binary("cifar100", path, *files, "cifar-100-binary/fine_label_names.txt", 2)
+
+
+def omniglot(
+    *, source: str = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
+) -> Dataset:
+    """Omniglot: 1,623 characters of 50 alphabets, each drawn by 20 people.
+
+    ``x`` is ``uint8 [n, 105, 105]``, ink 255 and paper 0; the column ``alphabet`` makes 50 tasks:
+    ``omniglot().by("alphabet")``, the 30 of the background set first. The drawings by the first 15
+    drawers of a character are the training set (24,345), those by the last 5 the test set (8,115);
+    Omniglot itself has no such split. ``id`` counts drawers within characters. Read from
+    ``$LIFELONG_DATA/omniglot`` (``images_*.npz``, ``alphabets.json``) where they are; else from
+    ``images_background.zip`` and ``images_evaluation.zip``, found or downloaded as for :func:`mnist`.
+    """
+    sets = [part for name in OMNIGLOT_MD5 for part in _alphabets(name, source)]
+    x = np.concatenate([drawings for _, drawings in sets])
+    classes = tuple(f"{name}/{i + 1:02d}" for name, each in sets for i in range(len(each)))
+    alphabet = np.array([name for name, each in sets for _ in each])
+    n, drawers = x.shape[:2]
+    y, ids = np.arange(n), np.arange(n * drawers).reshape(n, drawers)
+
+    def part(chosen: slice) -> Samples:
+        taken = x[:, chosen].reshape(-1, *x.shape[2:])
+        rows = len(taken) // n
+        columns = {"y": y.repeat(rows), "alphabet": alphabet.repeat(rows)}
+        return Samples(x=taken, id=ids[:, chosen].ravel(), **columns)
+
+    return Dataset("omniglot", part(slice(DRAWERS)), part(slice(DRAWERS, None)), classes)
+
+
+def _photos(name: str, target: str) -> Dataset | None:
+    """The data set of two Parquet files of encoded images in ``$LIFELONG_DATA``, if they are there."""
+    from pyarrow import parquet
+
+    folder = given(Path(name))
+    if folder is None or not (folder / "train.parquet").is_file():
+        return None
+    parts, start = [], 0
+    for file in ("train.parquet", "test.parquet"):
+        with parquet.ParquetFile(folder / file) as opened:
+            rows = opened.read(["img", target])
+        x = stack([io.BytesIO(image["bytes"]) for image in rows.column("img").to_pylist()], (32, 32, 3))
+        y = rows.column(target).to_numpy().astype(np.int64)
+        parts.append(Samples(x=x, y=y, id=np.arange(start, start := start + len(y))))
+    names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))[target]
+    return Dataset(name, parts[0], parts[1], tuple(names))
+
+
+def _binary(name: str, path: Path, files: list[str], test: str, names: str, labels: int) -> Dataset:
+    """The data set of an archive of records: ``labels`` bytes, the last the class, and the pixels."""
+    with tarfile.open(path) as tar:
+        content = {file: tar.extractfile(file).read() for file in (*files, test, names)}  # type: ignore[union-attr]
+    parts, start = [], 0
+    for whole in (b"".join(content[file] for file in files), content[test]):
+        records = np.frombuffer(whole, np.uint8).reshape(-1, labels + 3 * 32 * 32)
+        x = records[:, labels:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        ids = np.arange(start, start := start + len(records))
+        parts.append(Samples(x=x, y=records[:, labels - 1].astype(np.int64), id=ids))
+    return Dataset(name, parts[0], parts[1], tuple(content[names].decode().split()))
+
+
+def _alphabets(name: str, source: str) -> list[tuple[str, np.ndarray]]:
+    """Each alphabet's name and drawings, ``uint8 [characters, 20, 105, 105]``, by name."""
+    found = given(Path("omniglot") / f"{name}.npz")
+    if found is None:
+        return sorted(_zipped(archive(Path("omniglot") / f"{name}.zip", OMNIGLOT_MD5[name], source)))
+    ranges = json.loads((found.parent / "alphabets.json").read_text(encoding="utf-8"))[name]
+    drawings = _ink(read_npz(found, "images")["images"])
+    return sorted((r["alphabet"], drawings[r["start"] : r["stop"]]) for r in ranges)
+
+
+def _zipped(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Of files called ``set/ALPHABET/characterNN/NNNN_DRAWER.png``."""
+    characters: dict[str, dict[str, list[str]]] = {}
+    with zipfile.ZipFile(path) as files:
+        for file in sorted(f for f in files.namelist() if f.endswith(".png")):
+            _, alphabet, character, _ = file.split("/")
+            characters.setdefault(alphabet, {}).setdefault(character, []).append(file)
+        for alphabet, drawn in characters.items():
+            images = [io.BytesIO(files.read(file)) for each in drawn.values() for file in each]
+            x = stack(images).reshape(len(drawn), -1, *stack(images[:1]).shape[1:])
+            yield alphabet, _ink(x > 0)
+
+
+def _ink(paper: np.ndarray) -> np.ndarray:
+    return np.where(paper, np.uint8(0), np.uint8(255))
 
 
 def _last_fifth(name: str, x: np.ndarray, y: np.ndarray) -> Dataset:

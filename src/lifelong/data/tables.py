@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import LifelongError, unknown
-from ..samples import Dataset
-from .own import Table, assemble, first_line, label_names, numbers, read_npz
+from ..samples import Dataset, Samples
+from . import disk
+from .encoder import Chunk, Encoder, is_number, is_text
+from .own import Table, first_line, label_names, partition
 
 if TYPE_CHECKING:
     import pyarrow
 
 FORMATS = (".csv", ".parquet")
+BATCH = 2048
+"""Rows of a Parquet file that are read at once."""
 AnyPath = str | os.PathLike[str]
 
 
@@ -28,98 +34,235 @@ def table(
     by: str | None = None,
     test: AnyPath | Sequence[AnyPath] | None = None,
     name: str | None = None,
+    *,
+    scale: str = "first",
+    missing: str = "refuse",
+    encoder: Encoder | None = None,
+    drop: Collection[str] = (),
 ) -> Dataset:
     """A data set of CSV or Parquet files.
 
     ``path`` is a file; or, one file a task, a folder (its files in the order of their names,
     ``task2`` before ``task10``) or a list of files (in its own order). Each row is a sample: the
     column ``target`` holds its class, an optional column of integers ``id`` its id, and all other
-    columns are features, numbers or booleans: ``x`` is ``float32 [n, features]`` in file order.
+    columns, except those in ``drop``, are inputs: numbers, text (categories) or lists of numbers,
+    which an :class:`Encoder` makes ``float32 [n, width]``. What it needs to know it learns from the
+    training rows of the first task: ``scale`` is ``first`` (to that task's mean 0 and standard
+    deviation 1) or ``none``; ``missing`` values are to ``refuse``, or become the ``mean``, or 0 with
+    an ``indicator`` column. A given ``encoder``, a model's, knows all that already.
 
     The task of a row goes to a column of the samples, for :meth:`Dataset.by`: to the column ``by``
     where given; else, of a folder or a list, to ``task``, the file's name without its suffix.
 
     ``test`` is read in the same way; without it, 20 % of each class (and task) are held out, the
-    same rows every time. Rows without an id are numbered through all files. Raises
-    :class:`LifelongError` where a file cannot be read, columns are missing or differ between
-    files, or a value is missing or not a number; rows are counted from 1, without the header.
+    same rows every time. Rows without an id are numbered through all files. Inputs of more than
+    256 MB stay on disk, in the cache, whence batches are read. Raises :class:`LifelongError` where a
+    file cannot be read, columns are missing or differ between files, or a value is missing or not of
+    its column's kind; rows are counted from 1, without the header.
     """
-    train, held = read_table(path, target, by), None
+    rows, held = read_rows(path, target, by, drop=drop, encoder=encoder), None
     if test is not None:
-        held = read_table(test, target, by, first_id=int(train.id.max()) + 1)
-        _same(train.columns, held.columns, "the test set", "the training set")
-        order = [held.columns.index(column) for column in train.columns]
-        held = Table(held.x[:, order], held.labels, held.task, held.id, train.columns)
-    return assemble(name or _title(path), train, held, column=by or "task")
+        first_id = int(rows.id.max()) + 1
+        text = rows.sources[0].text
+        held = read_rows(test, target, by, drop=drop, encoder=encoder, text=text, first_id=first_id)
+        _same(rows.columns, held.columns, "the test set", "the training set")
+    return encoded(name or _title(path), rows, held, by or "task", scale, missing, encoder)
 
 
-def features(
-    path: AnyPath | Sequence[AnyPath], target: str = "label", drop: Collection[str] = ()
-) -> tuple[np.ndarray, list[str] | None, tuple[str, ...]]:
-    """What a model needs to predict: inputs, labels or None, and the names of the features.
+def encoded(
+    name: str,
+    rows: Rows,
+    held: Rows | None,
+    column: str,
+    scale: str,
+    missing: str,
+    encoder: Encoder | None = None,
+    classes: Sequence[object] | None = None,
+) -> Dataset:
+    """The data set of labelled rows; see :func:`table`."""
+    if not rows.columns:
+        raise LifelongError(f"{rows.sources[0].file} has no features: give columns beside the label")
+    train, test, known = partition(name, rows, held, column=column, classes=classes)
 
-    Reads as :func:`table` does, but the column ``target`` may be absent and the columns ``drop``
-    (such as the one that tells the task) are left out where there are any. Of an ``.npz`` file,
-    returns the arrays x and y, and no names.
-    """
-    if isinstance(path, str | os.PathLike) and Path(path).suffix.lower() == ".npz":
-        found = read_npz(Path(path))
-        y = label_names(found["y"].tolist()) if "y" in found else None
-        return numbers(found["x"], "x"), y, ()  # type: ignore[return-value]
-    read = read_table(path, target, drop=drop, labelled=False)
-    return read.x, read.labels, read.columns
+    def data(encoder: Encoder, refit: Callable[[np.ndarray], Dataset] | None = None) -> Dataset:
+        x, x_test = rows.encode(encoder, train.id), (held or rows).encode(encoder, test.id)
+        parts = Samples(x=x, **train.columns), Samples(x=x_test, **test.columns)
+        return Dataset(name, *parts, known, encoder, refit)
+
+    def fit(ids: np.ndarray) -> Dataset:
+        """Learn from these rows, unless a stream finds that its first task has others."""
+        made = data(
+            Encoder.fit(rows.chunks(np.isin(rows.id, ids)), scale, missing),
+            lambda others: made if np.array_equal(others, ids) else fit(others),
+        )
+        return made
+
+    if encoder is not None:
+        return data(encoder)
+    first = slice(None) if rows.task is None else train.columns[column] == train.columns[column][0]
+    return fit(train.id[first])
 
 
-def read_table(
+@dataclass(frozen=True)
+class Source:
+    """One table: a Parquet file, read in batches, or what is ``held`` in memory."""
+
+    file: Path | str
+    """Its path; else what errors call it."""
+    schema: pyarrow.Schema
+    rows: int
+    held: pyarrow.Table | None = None
+
+    @property
+    def text(self) -> list[str]:
+        """The columns of text."""
+        return [field.name for field in self.schema if is_text(field.type)]
+
+    def read(self, names: Sequence[str]) -> pyarrow.Table:
+        """These columns, whole."""
+        import pyarrow
+
+        if self.held is not None:
+            return self.held.select(names)
+        return pyarrow.concat_tables([chunk.table for chunk in self.chunks(names)])
+
+    def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
+        """These columns, some rows at a time."""
+        import pyarrow
+        from pyarrow import parquet
+
+        if self.held is not None:
+            yield Chunk(self.held.select(names), self.file, np.arange(1, self.rows + 1))
+            return
+        start = 1
+        lean = {"buffer_size": 2**20, "pre_buffer": False}  # else it reads the whole file ahead
+        with _reading(self.file), parquet.ParquetFile(self.file, **lean) as file:
+            for batch in file.iter_batches(BATCH, columns=list(names)):
+                rows = np.arange(start, start := start + batch.num_rows)
+                yield Chunk(pyarrow.Table.from_batches([batch]).select(names), self.file, rows)
+
+
+@dataclass(frozen=True)
+class Rows(Table):
+    """Rows whose inputs are still in their files."""
+
+    sources: tuple[Source, ...] = ()
+    columns: tuple[str, ...] = ()
+    """The names of the inputs."""
+
+    def chunks(self, chosen: np.ndarray) -> Iterator[Chunk]:
+        """The inputs of the rows that a mask chooses."""
+        start = 0
+        for source in self.sources:
+            for table, file, rows in source.chunks(self.columns):
+                mask = chosen[start : (start := start + len(rows))]
+                if mask.any():
+                    yield Chunk(table if mask.all() else table.filter(mask), file, rows[mask])
+
+    def encode(self, encoder: Encoder, ids: np.ndarray) -> np.ndarray:
+        """The inputs of the rows with these ids, ``float32 [n, width]``."""
+        chosen = np.isin(self.id, ids)
+        files = [source.file for source in self.sources if isinstance(source.file, Path)]
+        blocks = (encoder.transform(chunk) for chunk in self.chunks(chosen))
+        shape = len(ids), len(encoder.names)
+        if not files or 4 * shape[0] * shape[1] <= disk.IN_MEMORY:
+            return disk.filled(shape, blocks)
+        return disk.mapped(disk.key(files, encoder.to_json(), chosen), shape, blocks)
+
+
+def read_rows(
     paths: AnyPath | Sequence[AnyPath],
     target: str = "label",
     by: str | None = None,
     *,
     drop: Collection[str] = (),
+    encoder: Encoder | None = None,
+    text: Collection[str] = (),
     labelled: bool = True,
     first_id: int = 0,
-) -> Table:
+) -> Rows:
     """The rows of the files, one file after another; see :func:`table`.
 
-    ``drop`` names columns to leave out where there are any; ``labelled=False`` allows files
-    without the column ``target``; rows without an id are numbered from ``first_id``.
+    Columns named in ``text``, the target and the task of a CSV file are read as they are written;
+    ``labelled=False`` allows files without the target; rows without an id are numbered from
+    ``first_id``.
     """
-    if by in ("x", "y", "id", "weight", target):
-        raise LifelongError(f"by={by!r} has another meaning here: rename that column of the file")
     files, many = _files(paths)
     if many and by is None:
         for stem, count in Counter(file.stem for file in files).items():
             if count > 1:
                 raise LifelongError(f"{count} files are called {stem!r}: give each task its own")
-    tables = [_read(file, text=[target] if by is None else [target, by]) for file in files]
-    names: list[str] = tables[0].column_names
-    for file, each in zip(files, tables, strict=True):
-        _same(names, each.column_names, str(file), str(files[0]))
+    fixed = [target] if by is None else [target, by]
+    if encoder is not None:
+        text = [column.name for column in encoder.columns if column.kind == "category"]
+    sources = [_open(files[0], [*fixed, *text])]
+    _no_stray_text(sources[0], [*fixed, *text])
+    fixed += text or sources[0].text
+    sources += [_open(file, fixed) for file in files[1:]]
+    task = None
+    if many and by is None:
+        pairs = zip(files, sources, strict=True)
+        task = [file.stem for file, source in pairs for _ in range(source.rows)]
+    rows = gather(sources, target, by, task, drop=drop, labelled=labelled, first_id=first_id)
+    if encoder is not None:
+        _fits(encoder, rows.columns, files[0])
+    return rows
+
+
+def gather(
+    sources: Sequence[Source],
+    target: str,
+    by: str | None = None,
+    task: list[str] | None = None,
+    *,
+    drop: Collection[str] = (),
+    labelled: bool = True,
+    first_id: int = 0,
+) -> Rows:
+    """The rows of all sources, which have the same columns; ``task`` where no column ``by`` tells it."""
+    if by in ("x", "y", "id", "weight", target):
+        raise LifelongError(f"by={by!r} has another meaning here: rename that column of the file")
+    first = sources[0]
+    names: list[str] = first.schema.names
+    for source in sources:
+        _same(names, source.schema.names, str(source.file), str(first.file))
     for column in ([target] if labelled else []) + ([] if by is None else [by]):
         if column not in names:
-            raise _no_column(column, names, files[0])
+            raise _no_column(column, names, first.file)
     own_id = "id" in names and "id" not in (target, *drop)
     others = {target, by, *drop} | ({"id"} if own_id else set())
     columns = [column for column in names if column not in others]
-    if not columns:
-        raise LifelongError(f"{files[0]} has no features: give columns other than {target!r}")
-
-    pairs = list(zip(tables, files, strict=True))
-    x = np.concatenate([_numbers(each, columns, file) for each, file in pairs])
-    labels = task = None
+    labels = None
     if target in names:
-        labels = [label for each, file in pairs for label in _text(each, target, file)]
+        labels = np.concatenate([_text(source, target) for source in sources])
     if by is not None:
-        task = [value for each, file in pairs for value in _text(each, by, file)]
-    elif many:
-        task = [file.stem for each, file in pairs for _ in range(each.num_rows)]
-    ids = np.arange(first_id, first_id + len(x))
+        task = np.concatenate([_text(source, by) for source in sources]).tolist()
+    ids = np.arange(first_id, first_id + sum(source.rows for source in sources))
     if own_id:
-        ids = np.concatenate([_ids(each, file) for each, file in pairs])
+        ids = np.concatenate([_ids(source) for source in sources])
         values, counts = np.unique(ids, return_counts=True)
         if counts.max() > 1:
             raise LifelongError(f"id {values[counts.argmax()]} occurs twice: make ids unique")
-    return Table(x, labels, task, ids, tuple(columns))
+    return Rows(labels, task, ids, None, tuple(sources), tuple(columns))
+
+
+def unlabelled_rows(
+    path: AnyPath, encoder: Encoder, target: str = "label", drop: Collection[str] = ()
+) -> tuple[np.ndarray, Sequence[str] | np.ndarray | None]:
+    """Inputs ``float32 [n, width]`` to predict from, and their labels where there is a ``target``."""
+    rows = read_rows(path, target, drop=drop, encoder=encoder, labelled=False)
+    return rows.encode(encoder, rows.id), rows.labels
+
+
+def _fits(encoder: Encoder, names: Sequence[str], file: Path) -> None:
+    """Refuse columns that are not the model's."""
+    learned = [column.name for column in encoder.columns]
+    for name in learned:
+        if name not in names:
+            raise unknown(f"column in {file}: the model needs", name, names)
+    for name in names:
+        if name not in learned:
+            raise LifelongError(f"{file} has a column {name!r} that the model has not learned: drop it")
 
 
 def _files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
@@ -129,11 +272,12 @@ def _files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
         files = [Path(path).expanduser() for path in paths]
     elif (folder := Path(paths).expanduser()).is_dir():
         found = (f for f in folder.iterdir() if f.suffix.lower() in FORMATS and f.name[0] not in "._")
-        files = sorted(found, key=_natural)
+        files = sorted(found, key=natural)
     else:
         files, many = [folder], False
     if not files:
-        raise LifelongError(f"{paths} holds no files: give one .csv or .parquet file a task")
+        what = "one .csv or .parquet file a task, or one folder of images a class"
+        raise LifelongError(f"{paths} holds no files: give {what}")
     for file in files:
         if not file.is_file():
             raise LifelongError(f"there is no file {file}: check the path")
@@ -142,7 +286,13 @@ def _files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
     return files, many
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def is_tables(path: Path) -> bool:
+    """Whether it is a table, or a folder in which there is one."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return any(file.suffix.lower() in FORMATS for file in files)
+
+
+def natural(path: Path) -> list[tuple[int, str]]:
     """A key that sorts numbers in a name by value."""
     parts = re.split(r"([0-9]+)", path.name)
     return [(int(p), "") if i % 2 else (0, p) for i, p in enumerate(parts)]
@@ -155,12 +305,27 @@ def _title(path: AnyPath | Sequence[AnyPath]) -> str:
     return whole.name if whole.is_dir() else whole.stem
 
 
-def _read(file: Path, text: Collection[str]) -> pyarrow.Table:
-    """The columns of one file, those named in ``text`` as they are written."""
+@contextmanager
+def _reading(file: Path | str) -> Iterator[None]:
+    """What goes wrong in a file, in one line."""
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
+        if "Empty CSV" in str(error):
+            raise LifelongError(f"{file} holds no rows: give it a header and rows") from None
+        raise LifelongError(
+            f"cannot read {file}: {first_line(error)} (is it whole, and is its text UTF-8?)"
+        ) from None
+
+
+def _open(file: Path, text: Collection[str]) -> Source:
+    """One file; of a CSV file, the columns named in ``text`` are read as they are written."""
     import pyarrow
     from pyarrow import csv, parquet
 
-    try:
+    with _reading(file):
         size = file.stat().st_size
         if size == 0:
             raise LifelongError(f"{file} is empty: give it a header and rows")
@@ -173,15 +338,11 @@ def _read(file: Path, text: Collection[str]) -> pyarrow.Table:
                     column_types=dict.fromkeys(text, pyarrow.string()), strings_can_be_null=True
                 ),
             )
+            source = Source(file, read.schema, read.num_rows, read)
         else:
-            read = parquet.ParquetFile(file).read()
-        names = Counter(read.column_names)
-    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
-        if "Empty CSV" in str(error):
-            raise LifelongError(f"{file} holds no rows: give it a header and rows") from None
-        raise LifelongError(
-            f"cannot read {file}: {first_line(error)} (is it whole, and is its text UTF-8?)"
-        ) from None
+            with parquet.ParquetFile(file) as opened:
+                source = Source(file, opened.schema_arrow, opened.metadata.num_rows)
+        names = Counter(source.schema.names)
     for name, count in names.items():
         if not name or name.startswith("__index_level_"):
             raise LifelongError(
@@ -190,9 +351,24 @@ def _read(file: Path, text: Collection[str]) -> pyarrow.Table:
             )
         if count > 1:
             raise LifelongError(f"{file} has {count} columns called {name!r}: rename them")
-    if read.num_rows == 0:
+    if source.rows == 0:
         raise LifelongError(f"{file} holds no rows: give it at least one")
-    return read
+    return source
+
+
+def _no_stray_text(source: Source, text: Collection[str]) -> None:
+    """Refuse a CSV column that is text only because of a few values: most are numbers."""
+    if source.held is None:
+        return
+    for name in source.text:
+        column = source.held.column(name)
+        distinct = column.unique().drop_null().to_pylist()
+        if name not in text and 2 * sum(map(is_number, distinct)) > len(distinct):
+            row, value = next((i, v) for i, v in enumerate(column.to_pylist(), 1) if not is_number(v))
+            raise LifelongError(
+                f"column {name!r} of {source.file} holds {value[:40]!r} (row {row}), not a number as "
+                "most of its values: correct it, or write the numbers so that they read as text"
+            )
 
 
 def _same(names: Sequence[str], others: Sequence[str], where: str, first: str) -> None:
@@ -203,78 +379,38 @@ def _same(names: Sequence[str], others: Sequence[str], where: str, first: str) -
         raise LifelongError(f"{where} has a column {extra!r} that {first} has not: remove it")
 
 
-def _no_column(name: str, names: list[str], file: Path) -> LifelongError:
+def _no_column(name: str, names: list[str], file: Path | str) -> LifelongError:
     if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
         return LifelongError(f"{file} has the one column {names[0]!r}: separate columns by commas")
     return unknown("column", name, names)
 
 
-def _present(missing: np.ndarray, name: str, file: Path) -> None:
-    if missing.any():
-        row = int(missing.argmax()) + 1
-        raise LifelongError(
-            f"column {name!r} of {file} has no value in row {row}: fill it or drop the row"
-        )
-
-
-def _numbers(read: pyarrow.Table, columns: list[str], file: Path) -> np.ndarray:
-    """The features, ``float32 [n, features]``."""
-    from pyarrow import float64, types
-
-    kinds = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
-    x = np.empty((read.num_rows, len(columns)), np.float32)
-    for j, name in enumerate(columns):
-        values = read.column(name)
-        if not any(is_kind(values.type) for is_kind in kinds):
-            raise LifelongError(
-                f"column {name!r} of {file} holds {_example(values)}: encode it as numbers, remove "
-                "it, or name it as the target or the task column"
-            )
-        _present(values.is_null(nan_is_null=True).to_numpy(), name, file)
-        with np.errstate(over="ignore"):
-            x[:, j] = values.cast(float64(), safe=False).to_numpy()
-        wrong = ~np.isfinite(x[:, j])
-        if wrong.any():
-            row = int(wrong.argmax()) + 1
-            raise LifelongError(
-                f"column {name!r} of {file} is infinite or beyond float32 in row {row}: "
-                "rescale or drop it"
-            )
-    return x
-
-
-def _example(values: pyarrow.ChunkedArray) -> str:
-    """What is not a number in a column, in words."""
-    for row, value in enumerate(values.to_pylist(), start=1):
-        try:
-            float(0 if value is None else value)
-        except (TypeError, ValueError):
-            return f"{str(value)[:40]!r} (row {row}), not a number"
-    return f"{values.type}, not numbers"
-
-
-def _text(read: pyarrow.Table, name: str, file: Path) -> list[str]:
-    """A column as names; whole numbers lose a trailing ".0"."""
+def _text(source: Source, name: str) -> np.ndarray:
+    """A column as names, ``object [n]``; whole numbers lose a trailing ".0"."""
     from pyarrow import types
 
-    column = read.column(name)
+    column = source.read([name]).column(name)
     if types.is_nested(column.type):
-        raise LifelongError(f"column {name!r} of {file} holds {column.type}: give one value a row")
-    values = column.to_pylist()
-    distinct = list(set(values))
-    names = dict(zip(distinct, label_names(distinct), strict=True))
-    _present(np.array([names[value] is None for value in values]), name, file)
-    short = {v: re.sub(r"^([+-]?[0-9]+)\.0+$", r"\1", str(known)) for v, known in names.items()}
-    return [short[value] for value in values]
+        raise LifelongError(
+            f"column {name!r} of {source.file} holds {column.type}: give one value a row"
+        )
+    whole = column.combine_chunks()
+    coded = whole if types.is_dictionary(whole.type) else whole.dictionary_encode()
+    names = [*label_names(coded.dictionary.to_pylist()), None]
+    codes = coded.indices.fill_null(len(names) - 1).to_numpy()
+    short = [n and re.sub(r"^([+-]?[0-9]+)\.0+$", r"\1", n) for n in names]
+    values = np.array(short, object)[codes]
+    _present(np.array([value is None for value in short])[codes], source, name)
+    return values
 
 
-def _ids(read: pyarrow.Table, file: Path) -> np.ndarray:
+def _ids(source: Source) -> np.ndarray:
     """The column ``id``: integers from 0, ``int64 [n]``."""
     from pyarrow import ArrowInvalid, int64, types
 
-    values = read.column("id")
-    _present(values.is_null(nan_is_null=True).to_numpy(), "id", file)
-    wrong = LifelongError(f"column 'id' of {file} must hold integers from 0: change or rename it")
+    values = source.read(["id"]).column("id")
+    _present(values.is_null(nan_is_null=True).to_numpy(), source, "id")
+    wrong = LifelongError(f"column 'id' of {source.file} must hold integers from 0: change or rename it")
     if not types.is_integer(values.type):
         raise wrong
     try:
@@ -284,3 +420,11 @@ def _ids(read: pyarrow.Table, file: Path) -> np.ndarray:
     if ids.min() < 0:
         raise wrong
     return ids
+
+
+def _present(missing: np.ndarray, source: Source, name: str) -> None:
+    if missing.any():
+        row = int(missing.argmax()) + 1
+        raise LifelongError(
+            f"column {name!r} of {source.file} has no value in row {row}: fill it or drop the row"
+        )

@@ -1,0 +1,285 @@
+"""Columns of a table as numbers.
+
+What they depend on (categories, means, standard deviations) is learned from the training rows of the
+first task, is kept with the model, and never changes: later files are encoded as the first was.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..errors import LifelongError, one_of
+
+if TYPE_CHECKING:
+    import pyarrow
+
+SCALES = ("first", "none")
+MISSING = ("refuse", "mean", "indicator")
+CATEGORIES = 256
+"""More different texts than these, in one column of the first task, are taken for free text or ids."""
+
+
+class Chunk(NamedTuple):
+    """Rows of a file; for errors, the file's name and the rows' numbers in it, from 1."""
+
+    table: pyarrow.Table
+    file: str | Path
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, and how it becomes columns of ``x``.
+
+    ========  ======================  ========================================================
+    kind      the column holds        columns of ``x``
+    ========  ======================  ========================================================
+    number    numbers or booleans     (value - mean) / sd
+    vector    lists of ``size``       the entries, all with one mean and sd, which keeps their
+              numbers (embeddings)    geometry
+    category  text                    0 or 1 for each category, and for "none of them"
+    ========  ======================  ========================================================
+    """
+
+    name: str
+    kind: str
+    size: int = 1
+    mean: float = 0.0
+    sd: float = 1.0
+    fill: float = 0.0
+    """What stands in ``x`` for a missing number."""
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Tables to ``float32 [n, width]``; made by :meth:`fit`, saved with the model as JSON."""
+
+    columns: tuple[Column, ...]
+    missing: str = "refuse"
+    """A missing value is refused; or is the first task's ``mean``; or 0, with an ``indicator``: a
+    column of ``x`` for each number and vector that is 1 where it is missing. A missing text is a
+    category not seen."""
+
+    @staticmethod
+    def fit(chunks: Iterable[Chunk], scale: str = "first", missing: str = "refuse") -> Encoder:
+        """Learn from rows, all with the same columns; ``scale="none"`` keeps numbers as they are.
+
+        Raises :class:`LifelongError` where a column is of no kind that :class:`Column` lists, holds
+        nothing, or holds more than ``CATEGORIES`` texts (or 20, if that is for half of the rows).
+        """
+        one_of("scale", scale, SCALES)
+        one_of("missing", missing, MISSING)
+        kinds: dict[str, str] = {}
+        sizes: dict[str, int] = {}
+        moments: dict[str, _Moments] = defaultdict(_Moments)
+        texts: dict[str, set[str]] = defaultdict(set)
+        n = 0
+        for chunk in chunks:
+            n += len(chunk.rows)
+            for name in chunk.table.column_names:
+                if kinds.setdefault(name, _kind(chunk, name)) == "category":
+                    known = _texts(chunk, name, missing)
+                    texts[name] |= set(known.unique().drop_null().to_pylist())
+                    _bounded(texts[name], CATEGORIES, n, chunk, name)
+                else:
+                    size = sizes.setdefault(name, _size(chunk, name))
+                    values = _numbers(chunk, name, size, missing)
+                    moments[name].add(values[~np.isnan(values)])
+        columns = []
+        for name, kind in kinds.items():
+            if not (moments[name].n or texts[name]):
+                raise LifelongError(f"column {name!r} has no value in the first task: drop it")
+            if kind == "category":
+                _bounded(texts[name], max(20, n // 2), n, chunk, name)
+                columns.append(Column(name, kind, categories=tuple(sorted(texts[name]))))
+                continue
+            mean, sd = moments[name].mean, moments[name].sd
+            scaled = (mean, sd, 0.0) if scale == "first" else (0.0, 1.0, mean)
+            if missing == "indicator":
+                scaled = (*scaled[:2], 0.0)
+            columns.append(Column(name, kind, sizes[name], *scaled))
+        return Encoder(tuple(columns), missing)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns of ``x``: ``price``, ``price is missing``, ``colour=red``."""
+        names: list[str] = []
+        for c in self.columns:
+            if c.kind == "category":
+                names += [f"{c.name}={value}" for value in c.categories] + [f"{c.name} not seen"]
+                continue
+            names += [c.name] if c.kind == "number" else [f"{c.name}[{i}]" for i in range(c.size)]
+            names += [f"{c.name} is missing"] * (self.missing == "indicator")
+        return names
+
+    def transform(self, chunk: Chunk) -> np.ndarray:
+        """The rows as ``float32 [n, len(names)]``; the order of the table's columns is no matter."""
+        from pyarrow import array, compute, string
+
+        blocks = []
+        for c in self.columns:
+            if c.kind == "category":
+                texts = _texts(chunk, c.name, self.missing)
+                known = compute.index_in(texts, value_set=array(c.categories, string()))
+                codes = known.fill_null(len(c.categories)).to_numpy()
+                blocks.append(codes[:, None] == np.arange(len(c.categories) + 1))
+                continue
+            values = _numbers(chunk, c.name, c.size, self.missing)
+            missing = np.isnan(values)
+            blocks.append(np.where(missing, c.fill, (values - c.mean) / c.sd))
+            if self.missing == "indicator":
+                blocks.append(missing[:, :1])
+        return np.concatenate(blocks, axis=1, dtype=np.float32, casting="unsafe")
+
+    def to_json(self) -> dict[str, Any]:
+        """For a model's file."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> Encoder:
+        """What :meth:`to_json` wrote."""
+        columns = (Column(**c | {"categories": tuple(c["categories"])}) for c in value["columns"])
+        return Encoder(tuple(columns), value["missing"])
+
+
+class _Moments:
+    """Mean and standard deviation of values that come in parts (Chan, Golub & LeVeque, 1979)."""
+
+    n, mean, squares = 0, 0.0, 0.0
+
+    def add(self, values: np.ndarray) -> None:
+        if values.size:
+            total, gap = self.n + values.size, float(values.mean()) - self.mean
+            self.squares += float(values.var()) * values.size + gap**2 * self.n * values.size / total
+            self.n, self.mean = total, self.mean + gap * values.size / total
+
+    @property
+    def sd(self) -> float:
+        """1 for a constant."""
+        sd = float(np.sqrt(self.squares / self.n))
+        return sd if sd > 1e-12 * abs(self.mean) else 1.0
+
+
+def _kind(chunk: Chunk, name: str) -> str:
+    """Number, vector or category."""
+    from pyarrow import types
+
+    kind = chunk.table.column(name).type
+    if is_text(kind):
+        return "category"
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    value = kind.value_type if lists else kind
+    numeric = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
+    if not any(is_kind(value) for is_kind in numeric):
+        raise LifelongError(
+            f"column {name!r} of {chunk.file} holds {kind}, neither numbers nor text nor lists of "
+            "numbers: convert or remove it, or name it as the target or the task column"
+        )
+    return "vector" if lists else "number"
+
+
+def _size(chunk: Chunk, name: str) -> int:
+    """How many numbers the first row with a value holds."""
+    from pyarrow import compute
+
+    if _kind(chunk, name) == "number":
+        return 1
+    lengths = compute.list_value_length(chunk.table.column(name)).drop_null()
+    if not len(lengths) or not lengths[0].as_py():
+        raise LifelongError(f"column {name!r} of {chunk.file} has no value in its first rows: drop it")
+    return lengths[0].as_py()
+
+
+def _numbers(chunk: Chunk, name: str, size: int, missing: str) -> np.ndarray:
+    """A column as ``float64 [n, size]``; all of a row is NaN where a part of it is missing."""
+    from pyarrow import ArrowException, compute, float64, types
+
+    column, x = chunk.table.column(name), np.full((len(chunk.rows), size), np.nan)
+    lengths, needs = np.ones(len(x)), "a number" if size == 1 else f"{size} numbers"
+    try:
+        if types.is_nested(column.type):
+            lengths = compute.list_value_length(column).cast(float64()).to_numpy()
+            column = compute.list_flatten(column)
+        values = column.cast(float64(), safe=False).to_numpy()
+    except (ArrowException, NotImplementedError):
+        raise LifelongError(
+            f"column {name!r} of {chunk.file} holds {_strange(chunk, name)}, where the first task "
+            f"has {needs}: correct or remove it"
+        ) from None
+    present = ~np.isnan(lengths)
+    _refuse(present & (lengths != size), chunk, name, f"does not hold {needs}", "correct or drop it")
+    x[present] = values.reshape(-1, size)
+    beyond = (np.abs(x) > np.finfo(np.float32).max).any(1)
+    _refuse(beyond, chunk, name, "is infinite or beyond float32", "rescale or drop it")
+    gone = np.isnan(x).any(1)
+    if missing == "refuse":
+        _present(gone, chunk, name)
+    x[gone] = np.nan
+    return x
+
+
+def _texts(chunk: Chunk, name: str, missing: str) -> pyarrow.ChunkedArray:
+    """A column as strings, null where one is missing."""
+    from pyarrow import ArrowException, compute, scalar, string
+
+    try:
+        texts = chunk.table.column(name).cast(string())
+    except ArrowException:
+        kind = chunk.table.column(name).type
+        raise LifelongError(f"column {name!r} of {chunk.file} holds {kind}: give text") from None
+    texts = compute.if_else(compute.equal(texts, ""), scalar(None, string()), texts)
+    if missing == "refuse":
+        _present(texts.is_null().to_numpy(), chunk, name)
+    return texts
+
+
+def _bounded(texts: set[str], most: int, n: int, chunk: Chunk, name: str) -> None:
+    if len(texts) > most:
+        raise LifelongError(
+            f"column {name!r} of {chunk.file} holds {len(texts)} different texts in {n:,} rows, such as "
+            f"{min(texts)[:40]!r}: that is free text or an id; remove it, or give vectors made from it"
+        )
+
+
+def _present(gone: np.ndarray, chunk: Chunk, name: str) -> None:
+    what = "fill it, drop the row, or train with --missing mean or --missing indicator"
+    _refuse(gone, chunk, name, "has no value", what)
+
+
+def _refuse(bad: np.ndarray, chunk: Chunk, name: str, says: str, what: str) -> None:
+    if bad.any():
+        row = chunk.rows[bad.argmax()]
+        raise LifelongError(f"column {name!r} of {chunk.file} {says} in row {row}: {what}")
+
+
+def _strange(chunk: Chunk, name: str) -> str:
+    """The first value that is no number, in words."""
+    for row, value in zip(chunk.rows, chunk.table.column(name).to_pylist(), strict=True):
+        if not is_number(value):
+            return f"{str(value)[:40]!r} (row {row})"
+    return str(chunk.table.column(name).type)
+
+
+def is_text(kind: pyarrow.DataType) -> bool:
+    """Whether a column of this type holds text."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it reads as a number; None does."""
+    try:
+        float(0 if value is None else value)
+    except (TypeError, ValueError):
+        return False
+    return True
