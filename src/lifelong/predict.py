@@ -20,7 +20,8 @@ def predict_rows(
 ) -> tuple[list[Any], float | None]:
     """(the predicted class of every row, the accuracy where the data has labels).
 
-    Or the objective's other answers: lists of labels, numbers. Of a data set that has a name, its test set.
+    Or the objective's other answers: lists of labels, numbers. Of a data set that has a name, its
+    test set.
     """
     learner, extra, _ = load_all(find(model))
     if data in sets.DATASETS:
