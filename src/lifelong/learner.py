@@ -77,7 +77,8 @@ class Learner:
         output: the classes among which the learner decides: ``all`` of the stream, those ``seen``
             so far, those of the ``task``. Default: by scenario, ``seen`` under ``class``.
         class_weights: name of a class -> what its samples' losses are multiplied by (others: 1), or
-            ``balanced``: n / (classes n_c), of the task's n training samples and its classes.
+            ``balanced``: n / (classes n_c), of the task's n training samples and its classes. Stored
+            samples keep the weight that they had in their task.
         backend: ``torch`` or ``tensorflow``.
         boundaries: under ``free``, where none are told: end a task where a detector says so, by name
             (``loss``, ``drift``) or made (:mod:`lifelong.detection`). Default: nowhere.
