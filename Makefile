@@ -28,12 +28,13 @@ slow: $(VENV)/installed          ## long soaks and the checks on reproduced figu
 parity: $(VENV)/installed        ## PyTorch beside TensorFlow: docs/frameworks.md
 	$(BIN)/python benchmarks/parity.py
 
-reproduce: $(VENV)/installed     ## published figures; resumable; about five core hours
+reproduce: $(VENV)/installed     ## published figures; resumable; about 20 core hours
 	$(BIN)/python benchmarks/reproduce.py
 
 bench: $(VENV)/installed         ## the loop against hand-written ones; leave the machine alone
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/loop_tensorflow.py
+	$(BIN)/python benchmarks/cost.py
 
 clean:
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache
