@@ -64,10 +64,28 @@ def code_lines(path: Path, start: str) -> int:
         ("regularization/ewc.py", "@dataclass", 45),
         ("prototype/icarl.py", "@dataclass", 120),
         ("isolation/packnet.py", "@dataclass", 80),
+        ("replay/derpp.py", "@dataclass", 35),
+        ("replay/gem.py", "@dataclass", 80),
+        ("regularization/si.py", "@dataclass", 45),
+        ("regularization/mas.py", "@dataclass", 45),
+        ("regularization/lwf.py", "@dataclass", 40),
+        ("isolation/hat.py", "@dataclass", 120),
     ],
 )
 def test_a_method_is_short(file, start, most):
     assert 5 < code_lines(ROOT / "src/lifelong/methods" / file, start) <= most
+
+
+def test_no_two_methods_share_six_lines():
+    seen: dict[tuple[str, ...], Path] = {}
+    for path in sorted((ROOT / "src/lifelong/methods").rglob("*.py")):
+        lines = [line.strip() for line in path.read_text().splitlines()]
+        code = [
+            x for x in lines if x and not x.startswith(("#", "from ", "import ", "if TYPE_CHECKING"))
+        ]
+        for i in range(len(code) - 5):
+            run = tuple(code[i : i + 6])
+            assert seen.setdefault(run, path) == path, run
 
 
 def test_no_method_names_a_framework():
