@@ -146,6 +146,11 @@ class Step:
         return self.flat(self.vectors[1])
 
     @property
+    def direction(self) -> Any:
+        """The change of theta is ``scale`` times this."""
+        return self.flat(self.vectors[2])
+
+    @property
     def d(self) -> Any:
         """The change of theta."""
-        return self.flat(self.vectors[2]) * self.scale
+        return self.direction * self.scale

@@ -133,6 +133,10 @@ class TensorflowOps:
         """Over one axis, or all."""
         return tf.reduce_mean(x, axis)
 
+    def add_product(self, x: Tensor, a: Tensor, b: Tensor, scale: Any = 1.0) -> Tensor:
+        """x + scale a b, entry by entry."""
+        return x + scale * (a * b)
+
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """The sum of the products of two vectors' entries."""
         return tf.tensordot(a, b, 1)

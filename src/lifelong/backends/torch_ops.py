@@ -130,6 +130,10 @@ class TorchOps:
         """Over one axis, or all."""
         return x.mean() if axis is None else x.mean(axis)
 
+    def add_product(self, x: Tensor, a: Tensor, b: Tensor, scale: float = 1.0) -> Tensor:
+        """x + scale a b, entry by entry, in one pass."""
+        return torch.addcmul(x, a, b, value=scale)
+
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         """The sum of the products of two vectors' entries."""
         return torch.dot(a, b)

@@ -36,10 +36,7 @@ class Quadratic(Part):
     def gradient(self, learner: Learner, batch: Batch, g: Any) -> Any:
         if not learner.position.task:
             return g
-        edited = learner.theta - self.anchor  # g + pull (theta - anchor), on one vector
-        edited *= self.pull
-        edited += g
-        return edited
+        return learner.ops.add_product(g, self.pull, learner.theta - self.anchor)
 
     def consolidate(self, learner: Learner, importance: Any) -> None:
         """From now on, hold every parameter where it is."""

@@ -46,9 +46,7 @@ class RWalk(Quadratic):
         self.gained, self.since = self.vector(0.0), self.vector(THETA)
 
     def observe(self, learner: Learner, step: Step) -> None:
-        gained = step.d
-        gained *= step.g
-        self.gained -= gained
+        self.gained = learner.ops.add_product(self.gained, step.g, step.direction, -step.scale)
         if (learner.position.step + 1) % self.interval == 0:
             self._measure(learner, step)
 

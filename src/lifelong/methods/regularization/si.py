@@ -40,9 +40,7 @@ class SI(Quadratic):
         self.omega = self.vector(0.0)
 
     def observe(self, learner: Learner, step: Step) -> None:
-        gained = step.d
-        gained *= step.g
-        self.omega -= gained
+        self.omega = learner.ops.add_product(self.omega, step.g, step.direction, -step.scale)
 
     def end(self, learner: Learner, task: Task, phase: Phase) -> None:
         if phase.last:
