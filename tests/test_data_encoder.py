@@ -191,6 +191,17 @@ def test_a_split_learns_from_its_own_first_task(tmp_path):
     assert data.permuted(2)[1].train.x.shape == data.train.x.shape
 
 
+def test_a_blurred_stream_of_a_table_is_that_of_its_rows(tmp_path):
+    path = write(tmp_path / "a.csv", "a,label", [f"{i % 4},{i % 4}" for i in range(400)])
+    data = table(path)
+    stream = data.i_blurry(2, blurry=0.3)
+    plain = Dataset("p", data.train, data.test, data.classes).i_blurry(2, blurry=0.3)
+    for task, same in zip(stream, plain, strict=True):
+        assert sorted(task.train.id) == sorted(same.train.id)
+    rows = stream[0].train
+    assert rows.x.mean() == pytest.approx(0, abs=1e-6)
+
+
 def test_codes_keep_their_zeros_and_a_file_of_numbers_may_hold_categories(tmp_path):
     write(
         tmp_path / "1.csv", "code,label", [f"{c},{'xy'[i % 2]}" for i, c in enumerate(["01", "A2"] * 5)]

@@ -362,7 +362,7 @@ def i_blurry(
     position[np.concatenate(groups)] = np.arange(count)
 
     def part(samples: Samples, i: int) -> Samples:
-        rows = samples.take((places if samples is data.train else home[samples.y]) == i)
+        rows = samples.take((places if samples.y is data.train.y else home[samples.y]) == i)
         return rows.replace(y=position[rows.y])
 
     return _stream(
