@@ -340,6 +340,7 @@ ERRORS = {
     "unknown precision": (["run", "digits", "--precision", "float16"], "float64"),
     "unknown backend": (["run", "digits", "--backend", "jax"], "torch"),
     "unwritable folder": (["run", "digits", "--out", "/proc/no/where"], "another folder"),
+    "neither a file nor a folder": (["run", "/dev/null"], "check the path"),
     "no model": (["predict", "nowhere", "digits"], "model"),
     "no results": (["report", "nowhere"], "results.json"),
     "no methods": (["compare", "digits", "--methods", ","], "naive,er,joint"),

@@ -140,9 +140,9 @@ def _scores(learner: Learner, guards: list[Samples]) -> tuple[Evaluation | None,
     for i, samples in enumerate(guards):
         known = samples.take(learner.objective.known(samples.y))
         tasks.append(Task(str(i), known, known, names, scenario, (i, len(guards)), None, i))
-    found = evaluate(learner, tasks)
     shares = [float(learner.objective.known(samples.y).mean()) for samples in guards]
     with np.errstate(invalid="ignore"):  # of a guard whose classes are all unknown: 0 of 0
+        found = evaluate(learner, tasks)
         rows = accuracies(found, len(guards), learner.objective.beside)
     return found, {
         kind: [None if s is None else s * w if w else 0.0 for s, w in zip(row, shares, strict=True)]

@@ -60,7 +60,7 @@ def unlabelled(path: Path, size: Sequence[int]) -> tuple[np.ndarray, list[str] |
 
 def is_images(path: Path) -> bool:
     """Whether it is an image file, or a folder of images or of folders of images."""
-    if path.is_file():
+    if not path.is_dir():
         return path.suffix.lower() in SUFFIXES
     inner = [path, *_folders(path), *_folders(path / "train")]
     return any(_images(folder) for folder in inner)
@@ -71,7 +71,9 @@ def stack(images: Sequence[Any], size: Sequence[int] | int | None = None) -> np.
     try:
         from PIL import ImageOps
     except ImportError:
-        raise LifelongError("images are read by Pillow, not found: pip install 'pillow>=10'") from None
+        raise LifelongError(
+            "images are read by Pillow, not found: pip install 'lifelong[images]'"
+        ) from None
     height, width, channels = _shape(size)
     for i, image in enumerate(images if channels is None else ()):
         with _opened(image) as opened:
