@@ -97,6 +97,26 @@ def test_a_head_answers_without_its_retired_class():
         made.readmit(met[0].classes[1])
 
 
+def test_what_is_done_to_a_merged_class_is_done_to_all_of_it():
+    made, met = learned()
+    x = np.concatenate([task.test.x for task in met[:2]])
+    a, b, c = made.classes[:3]
+    expected = np.where(np.isin(made.predict(x), [a, b, c]), "abc", made.predict(x))
+    made.merge(b, into=a)
+    made.merge(a, into=c)  # into the later column: all three are one
+    made.rename(c, "abc")
+    assert made.predict(x).tolist() == expected.tolist()
+    assert set(made.classes) == {"abc", made.classes[3]}
+    assert np.isin(made.memories[0].samples.y, [0, 3]).all()
+    made.retire("abc")
+    assert set(made.predict(x)) == {made.classes[3]}
+    assert set(made.memories[0].samples.y) == {3}
+    with pytest.raises(LifelongError, match="readmit"):
+        made.merge(made.classes[3], into="abc")
+    made.readmit("abc")
+    assert made.predict(x).tolist() == expected.tolist()
+
+
 def test_labels_change_between_tasks_only():
     made, met = learned()
     next(made.steps(met[2]))

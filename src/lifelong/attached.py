@@ -135,23 +135,30 @@ class Attached:
         """In place of ``optimizer.step()``; ``gradients``: the tape's, of a Keras model."""
         if self._forward is None:
             raise LifelongError("nothing to step on: call keeper.loss(batch, scores, losses) before")
-        (batch, out), learner, flat = self._forward, self.learner, self.learner.backend.flat
+        (batch, out), learner = self._forward, self.learner
         self._forward = None
-        g = self.loop.gradient(gradients)
-        applied, before = g, learner.snapshot()
+        g = applied = self.loop.gradient(gradients)
         for edit in learner.hooks["gradient"]:
             applied = edit(learner, batch, applied)
-        self.loop.apply(applied)
+        if learner.hooks["step"] or learner.hooks["observe"]:
+            before = learner.snapshot()
+            self.loop.apply(applied)
+            self._watch(batch, out, g, applied, before)
+        else:  # nobody asks how far the parameters moved
+            self.loop.apply(applied)
+        learner.position.step += 1
+
+    def _watch(self, batch: Batch, out: Outputs, g: Any, applied: Any, before: Any) -> None:
+        """The optimizer has stepped: edit the change, keep the books."""
         self.loop.gather()
-        d = learner.theta - before
+        learner, d = self.learner, self.learner.theta - before
+        for edit in learner.hooks["step"]:
+            d = edit(learner, d)
         if learner.hooks["step"]:
-            for edit in learner.hooks["step"]:
-                d = edit(learner, d)
             learner.assign(before + d)
             self.loop.scatter()
         for observe in learner.hooks["observe"]:
-            observe(learner, Step(batch, out, (g, applied, d), 1.0, flat))
-        learner.position.step += 1
+            observe(learner, Step(batch, out, (g, applied, d), 1.0, learner.backend.flat))
 
     def save(self, path: str | Path) -> None:
         """Write what the method knows, and the parameters, to one safetensors file, between tasks."""

@@ -363,8 +363,9 @@ class Learner:
         self.grow([name for name in names if name not in known])
         columns = [self.classes.index(name) for name in arriving]
         self.old = list(self.seen)
-        self.seen += [c for c in columns if c not in self.seen]
-        self.retired = [c for c in self.retired if c not in columns]  # it is back
+        back = [c for c in self.retired if self.classes[c] in arriving]
+        self.retired = [c for c in self.retired if c not in back]
+        self.seen += [c for c in dict.fromkeys([*columns, *back]) if c not in self.seen]
         if "task" in task.train:
             self.admit_task(task.id, columns)
 
@@ -457,24 +458,27 @@ class Learner:
     # ---- labels are names, between tasks
     def rename(self, name: str, new: str) -> None:
         """Call a class by another name from now on."""
-        column = self._column(name)
+        columns = self._columns(name)
         if new in self.classes:
             raise LifelongError(f"there is a class {new!r} already: merge {name!r} into it")
-        self.classes[column] = new
+        self._call(columns, new)
 
     def merge(self, name: str, into: str) -> None:
         """Let two classes be one: from now on either's column answers ``into``.
 
         Stored samples become that one's. Data that arrives later under the old name is a new class.
         """
-        column, first = self._column(name), self._column(into)
-        if column == first:
+        columns, others = self._columns(name), self._columns(into)
+        if columns == others:
             raise LifelongError(f"{name!r} cannot be merged into itself: name another class")
-        if self.output == "task" and not any({column, first} <= set(h) for h in self.heads.values()):
+        both = {*columns, *others}
+        if self.output == "task" and not any(both <= set(head) for head in self.heads.values()):
             raise LifelongError(f"{name!r} and {into!r} belong to different tasks: merge within one")
-        self.classes[column] = into
+        if len(both & set(self.retired)) not in (0, len(both)):
+            raise LifelongError(f"one of {name!r} and {into!r} is retired: readmit it, then merge")
+        self._call(columns, into)
         for memory in self.memories:
-            memory.relabel(column, first)
+            memory.relabel([*columns, *others], self.classes.index(into))
         self._forget_derived()
 
     def retire(self, name: str) -> None:
@@ -482,33 +486,38 @@ class Learner:
 
         It comes back with :meth:`readmit`, or when data of that name is learned.
         """
-        column = self._column(name)
-        if column in self.retired:
+        columns = self._columns(name)
+        if columns[0] in self.retired:
             raise LifelongError(f"class {name!r} is retired already")
-        if len(self.answers(self.seen)) < 2:
+        if not set(self.answers(self.seen)) - set(columns):
             raise LifelongError(f"{name!r} is the last class: retire none, or make a new learner")
-        self.retired.append(column)
+        self.retired += columns
         self.seen, self.old = self.answers(self.seen), self.answers(self.old)
         for memory in self.memories:
             if memory.samples is not None:
-                memory.remove(memory.samples.id[memory.samples.y == column])
+                memory.remove(memory.samples.id[np.isin(memory.samples.y, columns)])
         self._forget_derived()
 
     def readmit(self, name: str) -> None:
         """Give a retired class as an answer again, as well as it is still known."""
-        column = self._column(name)
-        if column not in self.retired:
+        columns = self._columns(name)
+        if columns[0] not in self.retired:
             raise LifelongError(f"class {name!r} is not retired")
-        self.retired.remove(column)
-        self.seen = [*self.seen, column]
+        self.retired = [c for c in self.retired if c not in columns]
+        self.seen = [*self.seen, *columns]
         self._forget_derived()
 
-    def _column(self, name: str) -> int:
+    def _columns(self, name: str) -> list[int]:
+        """All columns of a class: several, where classes were merged."""
         if self.position.learning:
             raise LifelongError("a task is being learned: change labels between tasks")
         if name not in self.classes:
             raise unknown("class", name, self.classes)
-        return self.classes.index(name)
+        return [c for c, other in enumerate(self.classes) if other == name]
+
+    def _call(self, columns: list[int], name: str) -> None:
+        for column in columns:
+            self.classes[column] = name
 
     def _forget_derived(self) -> None:
         self._masks = {}
@@ -654,9 +663,14 @@ class Learner:
 
     def task_index(self, batch: Batch) -> Any:
         """For every row, the place of its task in the order in which tasks were learned, ``[rows]``."""
+        return self.ops.take(self.ops.tensor(self.places), batch.task)
+
+    @property
+    def places(self) -> np.ndarray:
+        """Task id -> its place in the order in which tasks were learned; -1: not learned."""
         table = np.full(max(self.heads) + 1, -1)
         table[list(self.heads)] = np.arange(len(self.heads))
-        return self.ops.take(self.ops.tensor(table), batch.task)
+        return table
 
     def _parameter(self, name: str, at: Any) -> Any:
         segment = self.layout[name]

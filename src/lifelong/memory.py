@@ -92,18 +92,18 @@ class Memory:
                 return
             samples, keys = samples.take(small), keys[small]
         held = [] if self.samples is None else [self.samples]
-        labels = np.concatenate([part.columns[self.group] for part in (*held, samples)])
         keys = np.concatenate([self.keys, keys])
-        self._write(samples, keys, self._staying(keys, labels, capacity))
+        self._write(samples, keys, self._staying(keys, [*held, samples], capacity))
 
-    def _staying(self, keys: np.ndarray, labels: np.ndarray, capacity: int | None) -> np.ndarray:
-        """A mask of those that stay."""
+    def _staying(self, keys: np.ndarray, parts: list[Samples], capacity: int | None) -> np.ndarray:
+        """A mask of those samples, of all parts in order, that stay."""
         if capacity is None or (not self.each and len(keys) <= capacity):
             return np.ones(len(keys), bool)
         if self.admission == "reservoir" and not self.each:
             stay = np.zeros(len(keys), bool)
             stay[np.argpartition(keys, capacity - 1)[:capacity]] = True
             return stay
+        labels = np.concatenate([part.columns[self.group] for part in parts])
         return _smallest(keys, labels, capacity, each=self.each)
 
     def _write(self, samples: Samples, keys: np.ndarray, stay: np.ndarray) -> None:
@@ -152,7 +152,7 @@ class Memory:
             new[:, : held.shape[1]] = held
             self.samples = self.samples.replace(**{name: new})
             capacity = self.capacity(self.samples)  # in bytes it holds fewer of what has grown
-            stay = self._staying(self.keys, self.samples.columns[self.group], capacity)
+            stay = self._staying(self.keys, [self.samples], capacity)
             self.samples, self.keys = self.samples.take(stay), self.keys[stay]
 
     def renew(self, samples: Samples) -> None:
@@ -165,10 +165,11 @@ class Memory:
         for name, array in self.samples.columns.items():
             array[rows] = samples.columns[name][order[at[rows]]]
 
-    def relabel(self, old: int, new: int) -> None:
-        """Let the stored samples of one class be of another."""
+    def relabel(self, old: list[int], new: int) -> None:
+        """Let the stored samples of these classes be of another."""
         if self.samples is not None:
-            self.samples = self.samples.replace(y=np.where(self.samples.y == old, new, self.samples.y))
+            y = self.samples.y
+            self.samples = self.samples.replace(y=np.where(np.isin(y, old), new, y))
 
     def remove(self, ids: Iterable[int]) -> int:
         """Forget the samples with these ids (a request to delete, an audit); how many were held.

@@ -41,7 +41,7 @@ def fitting(model: Path, data: str, target: str, test: str | None) -> Dataset:
     learner, extra, _ = load_all(model)
     kind, encoder = _kind(data, extra), _encoder(extra)
     if kind == "tables":
-        return sets.table(data, target, test=test, encoder=encoder, drop=_dropped(extra))
+        return sets.table(data, target, test=test, encoder=encoder, drop=_dropped(extra, encoder))
     if kind == "images":
         return sets.images(data, test, _size(learner))
     return sets.load(data, target=target, test=test)
@@ -53,7 +53,7 @@ def _inputs(
     """What the model is to answer, and the labels where there are any."""
     kind, encoder, path = _kind(data, extra), _encoder(extra), Path(data).expanduser()
     if encoder is not None:
-        return unlabelled_rows(data, encoder, target, _dropped(extra))
+        return unlabelled_rows(data, encoder, target, _dropped(extra, encoder))
     if kind == "images":
         return unlabelled(path, _size(learner))
     if kind == "arrays":
@@ -85,9 +85,8 @@ def _size(learner: Learner) -> tuple[int, ...]:
     return shape if len(shape) == 3 else (*shape, 1)
 
 
-def _dropped(extra: dict[str, Any]) -> list[str]:
+def _dropped(extra: dict[str, Any], encoder: Encoder | None) -> list[str]:
     """The column that told the tasks, where it is not an input."""
     column = extra["result"]["stream"].get("column") if "result" in extra else None
-    encoder = _encoder(extra)
     inputs = [] if encoder is None else [c.name for c in encoder.columns]
     return [column] if column and column not in inputs else []

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Tensor = Any
 Args = Callable[["Batch"], dict[str, Any]]
 """What gives the extra arguments of the network's call."""
+Loss = Callable[["Batch", "Outputs"], Tensor]
+"""What is differentiated: a scalar of a batch and the network's outputs for it."""
 Remap = Callable[[Tensor, float | str], Tensor]
 """(a vector over theta as it was, what its new entries start at) -> the vector as it is now."""
 BACKENDS = ("torch", "tensorflow")
@@ -193,9 +195,9 @@ class Backend(ABC):
     def _make(self, model: Any, head: bool, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Make the network, and note its shapes; the values that a user's own model has (writes)."""
 
-    @abstractmethod
     def _weights(self, values: np.ndarray) -> Tensor:
         """Values as a tensor in the learner's precision."""
+        return self.ops.cast(self.ops.tensor(values))
 
     def batch(self, batch: Batch) -> None:
         """Turn the batch's columns into tensors (writes into the batch)."""
@@ -217,11 +219,7 @@ class Backend(ABC):
 
     @abstractmethod
     def gradient(
-        self,
-        batch: Batch,
-        args: Args,
-        loss: Callable[[Batch, Outputs], Tensor],
-        training: bool = True,
+        self, batch: Batch, args: Args, loss: Loss, training: bool = True
     ) -> tuple[Outputs, Tensor]:
         """Outputs, and the gradient of ``loss`` over theta (see ``flat``); not ``training``: in
         evaluation mode, so that no statistics move."""

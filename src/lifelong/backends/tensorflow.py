@@ -17,7 +17,7 @@ from ..batch import Batch, Outputs, Step
 from ..errors import LifelongError, unknown
 from ..optimize import SGD, Adam, AdamW, Optimizer
 from ..state import State, Weight
-from .base import Args, Backend
+from .base import Args, Backend, Loss
 from .tensorflow_models import Body, Keras, build
 from .tensorflow_ops import TensorflowOps
 
@@ -84,9 +84,6 @@ class TensorflowBackend(Backend):
             raise LifelongError(f"the model is {model.dtype}: give precision={model.dtype!r}")
         return Keras(model, x)
 
-    def _weights(self, values: np.ndarray) -> Tensor:
-        return self.ops.cast(self.ops.tensor(values))
-
     def _hold(self, theta: Tensor, moments: list[Tensor]) -> None:
         with tf.device(self.device):
             self._theta = tf.Variable(theta)
@@ -131,11 +128,7 @@ class TensorflowBackend(Backend):
             return self._call(batch.x, args(batch), self.theta if at is None else at, training=False)
 
     def gradient(
-        self,
-        batch: Batch,
-        args: Args,
-        loss: Callable[[Batch, Outputs], Tensor],
-        training: bool = True,
+        self, batch: Batch, args: Args, loss: Loss, training: bool = True
     ) -> tuple[Outputs, Tensor]:
         if tf.inside_function():
             return self._gradient(batch, args, loss, training)
@@ -147,9 +140,7 @@ class TensorflowBackend(Backend):
         out, g = self._compiled_for(batch, piece, training)(self._entering(batch, 0.0))
         return Outputs(**out), g
 
-    def _gradient(
-        self, batch: Batch, args: Args, loss: Callable[[Batch, Outputs], Tensor], training: bool
-    ) -> tuple[Outputs, Tensor]:
+    def _gradient(self, batch: Batch, args: Args, loss: Loss, training: bool) -> tuple[Outputs, Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             theta = self.theta
             tape.watch(theta)

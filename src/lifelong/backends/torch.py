@@ -16,7 +16,7 @@ from torch.func import functional_call, jacrev, vmap
 from ..batch import Batch, Outputs
 from ..errors import LifelongError, unknown
 from ..optimize import SGD, Adam, AdamW, Optimizer
-from .base import Args, Backend, Segment
+from .base import Args, Backend, Loss, Segment
 from .torch_models import Network, build
 from .torch_ops import TorchOps
 
@@ -80,9 +80,6 @@ class TorchBackend(Backend):
         self.random = own or any("Dropout" in type(m).__name__ for m in self.network.modules())
         """Whether a training step draws random numbers inside the network."""
         return {k: self.ops.numpy(held) for k, held in given.items()} if own else {}
-
-    def _weights(self, values: np.ndarray) -> Tensor:
-        return self.ops.cast(self.ops.tensor(values))
 
     def _hold(self, theta: Tensor, moments: list[Tensor]) -> None:
         """The network's own parameters and statistics become views of theta."""
@@ -149,11 +146,7 @@ class TorchBackend(Backend):
             return self._call(batch.x, args(batch), at)
 
     def gradient(
-        self,
-        batch: Batch,
-        args: Args,
-        loss: Callable[[Batch, Outputs], Tensor],
-        training: bool = True,
+        self, batch: Batch, args: Args, loss: Loss, training: bool = True
     ) -> tuple[Outputs, Pieces]:
         self._mode(training)
         random = self.random and training

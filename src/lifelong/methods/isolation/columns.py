@@ -46,9 +46,9 @@ class ColumnOfItsOwn(Part):
 
     def batch(self, learner: Learner, batch: Batch) -> None:
         """Which column answers each row; where it is the new one everywhere, one entry says so."""
-        tasks, places = batch.columns()["task"], list(learner.heads)
-        column = np.array([places.index(task) for task in tasks])
-        batch.extra["column"] = column if (column < len(places) - 1).any() else column[:1]
+        tasks = np.concatenate([samples.task for _, samples, _ in batch.blocks])
+        column = learner.places[tasks]
+        batch.extra["column"] = column if (column < len(learner.heads) - 1).any() else column[:1]
 
     def model_args(self, learner: Learner, batch: Batch) -> dict[str, Any]:
         if "column" in batch:
