@@ -66,14 +66,17 @@ def handwritten(method: str, x: np.ndarray, y: np.ndarray, old: ll.Samples) -> C
 
     def drawn() -> Iterator[tuple[np.ndarray, ...]]:
         while True:
-            yield from (rows for rows in batches(x, y, method, memory, rng) if len(rows[1]) == BATCH)
+            yield from (rows for rows in batches(x, y, rng) if len(rows[1]) == BATCH)
 
     rows = drawn()
 
     def timed() -> float:
         started = time.perf_counter()
         for _ in range(STEPS):
-            new_x, new_y, bx, by = next(rows)
+            new_x, new_y = bx, by = next(rows)
+            if method == "er":
+                mx, my, _ = memory.sample(BATCH)
+                bx, by = np.concatenate([bx, mx]), np.concatenate([by, my])
             step(tf.constant(bx), tf.constant(by))
             if method == "er":
                 memory.add(new_x, new_y)
@@ -90,7 +93,7 @@ def library(method: str, stream: ll.Stream) -> Callable[[], float]:
         output="all", backend="tensorflow",
     )  # fmt: skip
     learner.learn(stream[0])
-    endless = learner._loop(learner._enter(stream[1]))
+    endless = learner._loop(learner.enter(stream[1]))
     learner.max_steps = 10**9
     learner._phases = lambda task: [Phase("train", 10**9, last=True)]  # type: ignore[method-assign]
 
