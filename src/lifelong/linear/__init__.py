@@ -1,0 +1,8 @@
+"""Incremental learning for text and vectors, without a neural network: scikit-learn estimators.
+
+Every learner takes new classes at any ``partial_fit``, and saves without pickle.
+"""
+
+from .estimator import Incremental, load
+
+__all__ = ["Incremental", "load"]
