@@ -4,5 +4,18 @@ Every learner takes new classes at any ``partial_fit``, and saves without pickle
 """
 
 from .estimator import Incremental, load
+from .online import AROW, CW, NHERD, PA, PA1, PA2, SCW1, SCW2, Perceptron
 
-__all__ = ["Incremental", "load"]
+__all__ = [
+    "AROW",
+    "CW",
+    "NHERD",
+    "PA",
+    "PA1",
+    "PA2",
+    "SCW1",
+    "SCW2",
+    "Incremental",
+    "Perceptron",
+    "load",
+]

@@ -28,6 +28,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
     it savable, copyable and mergeable. Its constructor only stores its arguments.
     """
 
+    classes_: np.ndarray
+    n_features_in_: int
     sparse = True
     """Whether inputs may be sparse; they come as CSR then."""
 
@@ -38,8 +40,11 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def _widen(self, classes: int) -> None:
         """Make room for so many classes; those known keep what they have learned."""
 
-    def _update(self, X: Any, codes: np.ndarray) -> None:
-        """Learn rows ``X [n, features]`` whose labels are ``classes_[codes]``."""
+    def _update(self, X: Any, codes: np.ndarray, known: int) -> None:
+        """Learn rows ``X [n, features]`` whose labels are ``classes_[codes]``.
+
+        ``known`` of the classes were there before; the others are ordered by their first row.
+        """
         raise NotImplementedError
 
     def _scores(self, X: Any) -> np.ndarray:
@@ -50,7 +55,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from nothing: ``X [n, features]``, ``y [n]``. What was learned before is forgotten."""
         self._forget()
-        return self._learn(X, y, np.unique(column_or_1d(y, warn=True)))
+        return self._learn(X, y, column_or_1d(y, warn=True))
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Go on learning: ``X [n, features]``, ``y [n]``, whose labels may be new.
@@ -64,7 +69,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
         return self._learn(X, y, classes)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Scores ``[n, classes]`` in the order of ``classes_``; ``[n]`` of the second where there are two."""
+        """Scores ``[n, classes]`` in the order of ``classes_``; of two classes ``[n]``, the second's."""
         check_is_fitted(self)
         scores = self._scores(self._checked(X, reset=False))
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
@@ -81,8 +86,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
 
     # ---- learning
     def _forget(self) -> None:
-        """Drop everything but the hyper-parameters."""
-        for name in set(vars(self)) - set(self.get_params(deep=False)):
+        """Drop all that was learned: what ends with an underscore."""
+        for name in [n for n in vars(self) if n.endswith("_")]:
             delattr(self, name)
 
     def _learn(self, X: Any, y: Any, classes: Any) -> Self:
@@ -95,20 +100,21 @@ class Incremental(ClassifierMixin, BaseEstimator):
         if first:
             self._start()
             self.classes_ = np.empty(0, y.dtype)
-        self._update(X, self._encode(y, classes))
+        if classes is not None:
+            self._encode(np.unique(np.asarray(classes)))
+        known = len(self.classes_)
+        self._update(X, self._encode(y), known)
         return self
 
     def _checked(self, X: Any, reset: bool) -> Any:
         kinds = {"accept_sparse": "csr"} if self.sparse else {}
         return validate_data(self, X, reset=reset, dtype=(np.float64, np.float32), **kinds)
 
-    def _encode(self, y: np.ndarray, classes: Any) -> np.ndarray:
+    def _encode(self, y: np.ndarray) -> np.ndarray:
         """The places of the labels in ``classes_``, to which new ones are added as they come up."""
         coming, first, inverse = np.unique(y, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        labels = coming[order] if classes is None else np.concatenate([np.unique(classes), coming[order]])
         known = {label: i for i, label in enumerate(self.classes_.tolist())}
-        new = [label for label in dict.fromkeys(labels.tolist()) if label not in known]
+        new = [label for label in coming[np.argsort(first)].tolist() if label not in known]
         if new:
             if known and isinstance(new[0], str) != isinstance(next(iter(known)), str):
                 raise LifelongError(f"label {new[0]!r} is of another kind than {self.classes_[0]!r}")

@@ -1,0 +1,366 @@
+"""Online linear classifiers: one pass, a closed form for each example.
+
+>>> from lifelong.linear import AROW
+>>> learner = AROW().partial_fit([[1.0, 0.0], [0.0, 1.0]], ["cat", "dog"])
+>>> learner.partial_fit([[1.0, 1.0]], ["bird"]).predict([[2.0, 0.0]]).tolist()
+['cat']
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.special import ndtri
+
+from ..errors import LifelongError, one_of
+from . import kernels, updates
+from .estimator import Incremental
+
+MOST_FULL = 4096
+"""Features of which a full covariance is still kept: 67 MB a class in float32."""
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Online(Incremental):
+    """What the online linear classifiers share: their weights, and the pass over the examples.
+
+    With two classes there is one weight vector, and the published binary update. With more, there is
+    a vector for each class, and the true label is updated against its best-scored wrong ones
+    (:func:`~lifelong.linear.kernels.learn_many`). A batch gives what its examples give one by one.
+
+    Args:
+        intercept: whether there is a feature that is always 1.
+        rivals: how many wrong labels an example is held against; None: all.
+        grow: whether rows may become wider than those before (new features at the end).
+        dtype: of the weights, ``float32`` or ``float64``.
+
+    Attributes:
+        mean_: ``[slots, classes]`` (one column for two classes); slot 0 is the intercept's.
+        slot_: ``int32 [features]``, the slot of a feature, -1 where it was never met.
+        examples_: how many examples were learned.
+        correct_: how many of them were predicted rightly before they were learned.
+    """
+
+    intercept: bool = True
+    rivals: int | None = 1
+    grow: bool = False
+    dtype: str = "float32"
+
+    rule: ClassVar[int]
+
+    def _constants(self) -> tuple[int, float, float]:
+        """The rule, and its ``a`` and ``b``. Raises where they cannot be."""
+        return self.rule, 0.0, 0.0
+
+    # ---- contract
+    def _start(self) -> None:
+        self._constants()
+        one_of("dtype", self.dtype, ("float32", "float64"))
+        if self.rivals is not None and self.rivals < 1:
+            raise LifelongError(f"rivals={self.rivals}: give at least 1, or None for all")
+        self.slot_ = np.full(self.n_features_in_, -1, np.int32)
+        self.mean_ = np.zeros((1, 0), self.dtype)
+        self.examples_ = self.correct_ = 0
+
+    def _checked(self, X: Any, reset: bool) -> Any:
+        wide = X.shape[1] if self.grow and np.ndim(X) == 2 else 0
+        if not reset and wide > self.n_features_in_:
+            self.slot_ = np.append(self.slot_, np.full(wide - self.n_features_in_, -1, np.int32))
+            self.n_features_in_ = wide
+        return super()._checked(X, reset)
+
+    def _update(self, X: Any, codes: np.ndarray, known: int) -> None:
+        rows = _csr(X, self.dtype)
+        self._admit(rows)
+        # One class has nothing to be told from; two share one vector until a third comes up.
+        second, third = (0 if known > n else _first(codes >= n) for n in (1, 2))
+        predicted = np.zeros(len(codes), np.int64)
+        if third > second:
+            self._reshape(len(self.mean_), 1)
+            self._pass(rows[second:third], codes[second:third], 2, predicted[second:third])
+        if third < len(codes):
+            self._part(len(self.classes_))
+            self._pass(rows[third:], codes[third:], max(known, 2), predicted[third:])
+        self.examples_ += len(codes)
+        self.correct_ += int((predicted == codes).sum())
+
+    def _admit(self, rows: sp.csr_array) -> None:
+        """Give the features that come up for the first time their slots."""
+        used = kernels.admit(self.slot_, rows.indices, len(self.mean_))
+        self._reshape(used, self.mean_.shape[1])
+
+    def _part(self, classes: int) -> None:
+        """A vector for each class. The one w of two classes becomes -w/2 and w/2: no score changes."""
+        if self.mean_.shape[1] == 1:
+            self.mean_ = np.hstack([-self.mean_ / 2, self.mean_ / 2])
+        self._reshape(len(self.mean_), classes)
+
+    def _reshape(self, slots: int, columns: int) -> None:
+        self.mean_ = _grown(self.mean_, (slots, columns), 0)
+
+    def _pass(self, rows: sp.csr_array, codes: np.ndarray, known: int, predicted: np.ndarray) -> None:
+        """Learn the rows in order; write to ``predicted`` what was predicted of each before."""
+        variance, drop = self._sigma()
+        constants, weights = self._constants(), (self.mean_, variance, self.slot_, self.intercept)
+        content = rows.data, rows.indices, rows.indptr, codes
+        if self.mean_.shape[1] == 1:
+            kernels.learn_two(*constants, drop, *weights, *content, predicted)
+        else:
+            rivals = self.rivals or len(self.classes_)
+            kernels.learn_many(*constants, drop, rivals, *weights, *content, known, predicted)
+
+    def _sigma(self) -> tuple[np.ndarray, bool]:
+        """The diagonal of Sigma, like ``mean_``, and whether to *drop*; empty: Sigma = I."""
+        return np.zeros((0, 0), self.dtype), False
+
+    def _scores(self, X: Any) -> np.ndarray:
+        rows, out = _csr(X, self.dtype), np.zeros((X.shape[0], len(self.classes_)), self.dtype)
+        two, told = self.mean_.shape[1] == 1, self.mean_.shape[1]
+        held = out[:, 1:2] if two else out[:, :told]
+        kernels.scores(
+            self.mean_, self.slot_, self.intercept, rows.data, rows.indices, rows.indptr, held
+        )
+        return out
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class SecondOrder(Online):
+    """Learners that know how sure they are of each weight: N(mu, Sigma), Sigma_0 = ``variance`` I.
+
+    A diagonal Sigma can follow the full update in two ways that are not the same. *Project* takes the
+    diagonal of Sigma^-1: 1/sigma_i += c x_i^2. *Drop* takes that of Sigma: sigma_i -= beta sigma_i^2
+    x_i^2. Drop shrinks less where many features are active at once.
+
+    Args:
+        variance: of every weight before anything is learned.
+        covariance: ``diagonal``, or ``full``: one matrix a class, for few features.
+        form: ``project`` or ``drop``, of a diagonal Sigma.
+
+    Attributes:
+        variance_: the diagonal of Sigma, like ``mean_``.
+        covariance_: ``[classes, slots, slots]`` (one for two classes) where it is full.
+    """
+
+    variance: float = 1.0
+    covariance: str = "diagonal"
+    form: str = "project"
+
+    def _start(self) -> None:
+        super()._start()
+        one_of("covariance", self.covariance, ("diagonal", "full"))
+        one_of("form", self.form, ("project", "drop"))
+        _positive(variance=self.variance)
+        if self.covariance == "full":
+            self.covariance_ = np.zeros((0, 1, 1), self.dtype)
+        else:
+            self.variance_ = np.zeros((1, 0), self.dtype)
+
+    def _admit(self, rows: sp.csr_array) -> None:
+        if self.covariance == "diagonal":
+            super()._admit(rows)
+            return
+        features = self.n_features_in_
+        if features > MOST_FULL:
+            raise LifelongError(
+                f"a full covariance of {features} features is too large: use covariance='diagonal'"
+            )
+        self.slot_ = np.arange(1, features + 1, dtype=np.int32)
+        self._reshape(features + 1, self.mean_.shape[1])
+
+    def _part(self, classes: int) -> None:
+        if self.mean_.shape[1] == 1 and self.covariance == "full":
+            self.covariance_ = np.concatenate([self.covariance_, self.covariance_])
+        elif self.mean_.shape[1] == 1:
+            self.variance_ = np.hstack([self.variance_, self.variance_])
+        super()._part(classes)
+
+    def _reshape(self, slots: int, columns: int) -> None:
+        super()._reshape(slots, columns)
+        if self.covariance == "diagonal":
+            self.variance_ = _grown(self.variance_, (slots, columns), self.variance)
+            return
+        old = self.covariance_
+        if old.shape != (columns, slots, slots):
+            self.covariance_ = np.zeros((columns, slots, slots), self.dtype)
+            self.covariance_[:] = self.variance * np.eye(slots)
+            self.covariance_[: len(old), : old.shape[1], : old.shape[2]] = old
+
+    def _pass(self, rows: sp.csr_array, codes: np.ndarray, known: int, predicted: np.ndarray) -> None:
+        if self.covariance == "diagonal":
+            super()._pass(rows, codes, known, predicted)
+            return
+        X = np.hstack([np.full((len(codes), 1), self.intercept, self.dtype), rows.toarray()])
+        rivals = self.rivals or len(self.classes_)
+        kernels.learn_full(
+            *self._constants(), rivals, self.mean_, self.covariance_, X, codes, known, predicted
+        )
+
+    def _sigma(self) -> tuple[np.ndarray, bool]:
+        return self.variance_, self.form == "drop"
+
+
+# ---- the learners
+@dataclass(eq=False, repr=False)
+class Perceptron(Online):
+    """Rosenblatt's perceptron (1958): w += y x where the sign is wrong."""
+
+    rule = updates.PERCEPTRON
+
+
+@dataclass(eq=False, repr=False)
+class PA(Online):
+    """Passive-aggressive: the smallest step that gives a margin of 1.
+
+    w += tau y x with tau = max(0, 1 - m) / |x|^2 (Crammer et al., JMLR 7, 2006, eq. 8).
+    """
+
+    rule = updates.PA
+
+
+@dataclass(eq=False, repr=False)
+class PA1(Online):
+    """PA-I: a step of at most C, min |w - w_t|^2 / 2 + C loss (Crammer et al., JMLR 7, 2006).
+
+    Args:
+        C: the largest step: small for noisy labels.
+    """
+
+    C: float = 1.0
+
+    rule = updates.PA_1
+
+    def _constants(self) -> tuple[int, float, float]:
+        _positive(C=self.C)
+        return self.rule, self.C, 0.0
+
+
+@dataclass(eq=False, repr=False)
+class PA2(PA1):
+    """PA-II: min |w - w_t|^2 / 2 + C loss^2, tau = loss / (|x|^2 + 1/2C) (JMLR 7, 2006)."""
+
+    rule = updates.PA_2
+
+
+@dataclass(eq=False, repr=False)
+class CW(SecondOrder):
+    """Confidence-weighted: the nearest Gaussian under which the example is right with probability eta.
+
+    min KL(N(mu, Sigma) | N(mu_t, Sigma_t)) with P(y w x >= 0) >= eta, that is m >= phi sqrt(v) with
+    phi the eta-quantile of the normal. ``stdev`` solves it (Crammer, Dredze & Pereira, NIPS 2008);
+    ``variance`` replaces sqrt(v) by v (Dredze, Crammer & Pereira, ICML 2008), and is the better one on
+    words that are there or not.
+
+    Args:
+        eta: the probability, above 0.5 and below 1.
+        constraint: ``variance`` or ``stdev``.
+    """
+
+    eta: float = 0.9
+    constraint: str = "variance"
+
+    def _constants(self) -> tuple[int, float, float]:
+        one_of("constraint", self.constraint, ("variance", "stdev"))
+        rule = updates.CW_STDEV if self.constraint == "stdev" else updates.CW_VARIANCE
+        return rule, _quantile(self.eta), 0.0
+
+
+@dataclass(eq=False, repr=False)
+class AROW(SecondOrder):
+    """Adaptive regularization of weights: CW for noisy labels, which updates only below a margin of 1.
+
+    min KL + loss^2 / 2r + v / 2r: alpha = max(0, 1 - m) / (v + r) (Crammer, Kulesza & Dredze, NIPS
+    2009, eq. 7 and 9).
+
+    Args:
+        r: how little one example is trusted. It has the scale of v: about 1 for tf-idf rows of length
+            1, 10 for counts.
+    """
+
+    r: float = 1.0
+
+    rule = updates.AROW
+
+    def _constants(self) -> tuple[int, float, float]:
+        _positive(r=self.r)
+        return self.rule, self.r, 0.0
+
+
+@dataclass(eq=False, repr=False)
+class SCW1(SecondOrder):
+    """Soft confidence-weighted, SCW-I: the step of CW, at most C (Wang, Zhao & Hoi, ICML 2012).
+
+    Args:
+        eta: the probability, above 0.5 and below 1.
+        C: the largest alpha.
+    """
+
+    eta: float = 0.9
+    C: float = 1.0
+
+    rule = updates.SCW_1
+
+    def _constants(self) -> tuple[int, float, float]:
+        _positive(C=self.C)
+        return self.rule, _quantile(self.eta), self.C
+
+
+@dataclass(eq=False, repr=False)
+class SCW2(SCW1):
+    """SCW-II: a squared slack in the place of SCW-I's (Wang, Zhao & Hoi, ICML 2012, prop. 2)."""
+
+    rule = updates.SCW_2
+
+
+@dataclass(eq=False, repr=False)
+class NHERD(SecondOrder):
+    """Normal herding: moves the whole Gaussian as if every weight vector learned (Crammer & Lee, 2010).
+
+    Args:
+        C: how much one example is trusted.
+    """
+
+    C: float = 1.0
+
+    rule = updates.NHERD
+
+    def _constants(self) -> tuple[int, float, float]:
+        _positive(C=self.C)
+        return self.rule, self.C, 0.0
+
+
+# ---- what they share
+def _csr(X: Any, dtype: str) -> sp.csr_array:
+    """CSR, no feature twice in a row (their values are added), zeros left out."""
+    rows = sp.csr_array(X, dtype=dtype)
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows
+
+
+def _first(mask: np.ndarray) -> int:
+    """The first place that is true, or the length."""
+    return int(mask.argmax()) if mask.any() else len(mask)
+
+
+def _grown(array: np.ndarray, shape: tuple[int, int], fill: float) -> np.ndarray:
+    if array.shape == shape:
+        return array
+    new = np.full(shape, fill, array.dtype)
+    new[: array.shape[0], : array.shape[1]] = array
+    return new
+
+
+def _positive(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 < value < np.inf:
+            raise LifelongError(f"{name}={value}: give a number above 0")
+
+
+def _quantile(eta: float) -> float:
+    if not 0.5 < eta < 1:
+        raise LifelongError(f"eta={eta}: give a probability above 0.5 and below 1")
+    return float(ndtri(eta))
