@@ -11,10 +11,12 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d, validate_data
 
 from ..errors import LifelongError, unknown
 from ..files import read_arrays, write_arrays
+from ..memory import Memory
+from ..samples import Samples
 
 FORMAT = 1
 
@@ -30,6 +32,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
 
     classes_: np.ndarray
     n_features_in_: int
+    by_row = False
+    """Whether it goes row by row, so that :meth:`_update` knows what was predicted of each."""
     sparse = True
     """Whether inputs may be sparse; they come as CSR then."""
 
@@ -40,12 +44,17 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def _widen(self, classes: int) -> None:
         """Make room for so many classes; those known keep what they have learned."""
 
-    def _update(self, X: Any, codes: np.ndarray, known: int) -> None:
+    def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray | None:
         """Learn rows ``X [n, features]`` whose labels are ``classes_[codes]``.
 
-        ``known`` of the classes were there before; the others are ordered by their first row.
+        ``known`` of the classes were there before; the others are ordered by their first row. A learner
+        that goes row by row returns the codes that it predicted of each row before it learned it.
         """
         raise NotImplementedError
+
+    def _rehearse(self, X: Any, codes: np.ndarray) -> None:
+        """Learn rows again that were learned before."""
+        self._update(X, codes, len(self.classes_))
 
     def _scores(self, X: Any) -> np.ndarray:
         """``[n, classes]``, the largest wins."""
@@ -55,7 +64,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from nothing: ``X [n, features]``, ``y [n]``. What was learned before is forgotten."""
         self._forget()
-        return self._learn(X, y, column_or_1d(y, warn=True))
+        self._learn(X, y, column_or_1d(y, warn=True))
+        return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Go on learning: ``X [n, features]``, ``y [n]``, whose labels may be new.
@@ -66,7 +76,24 @@ class Incremental(ClassifierMixin, BaseEstimator):
         Raises:
             LifelongError: where rows and labels do not fit each other or what was learned before.
         """
-        return self._learn(X, y, classes)
+        self._learn(X, y, classes)
+        return self
+
+    def progress(self, X: Any, y: Any) -> np.ndarray:
+        """Learn as :meth:`partial_fit` does, and return what was predicted of each row before.
+
+        That is progressive validation (Blum, Kalai & Langford, 1999): every row is a test first. A
+        learner that does not go row by row predicts all of them, then learns them.
+        """
+        known = len(getattr(self, "classes_", ()))
+        ahead = self.predict(X) if known and not self.by_row else None
+        codes = self._learn(X, y, None)
+        if known:
+            return self.classes_[codes] if ahead is None else ahead
+        unknown = np.full(len(y), None, object)
+        if codes is not None:
+            unknown[1:] = self.classes_[codes[1:]]  # of the very first row there was no answer
+        return unknown
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Scores ``[n, classes]`` in the order of ``classes_``; of two classes ``[n]``, the second's."""
@@ -90,12 +117,12 @@ class Incremental(ClassifierMixin, BaseEstimator):
         for name in [n for n in vars(self) if n.endswith("_")]:
             delattr(self, name)
 
-    def _learn(self, X: Any, y: Any, classes: Any) -> Self:
+    def _learn(self, X: Any, y: Any, classes: Any) -> np.ndarray | None:
         first = not hasattr(self, "classes_")
         X = self._checked(X, reset=first)
         y = column_or_1d(y, warn=True)
-        if len(y) != X.shape[0]:
-            raise LifelongError(f"X has {X.shape[0]} rows and y {len(y)} labels: give one a row")
+        if len(y) != _num_samples(X):
+            raise LifelongError(f"X has {_num_samples(X)} rows and y {len(y)} labels: give one a row")
         check_classification_targets(y)
         if first:
             self._start()
@@ -103,8 +130,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
         if classes is not None:
             self._encode(np.unique(np.asarray(classes)))
         known = len(self.classes_)
-        self._update(X, self._encode(y), known)
-        return self
+        return self._update(X, self._encode(y), known)
 
     def _checked(self, X: Any, reset: bool) -> Any:
         kinds = {"accept_sparse": "csr"} if self.sparse else {}
@@ -158,12 +184,17 @@ def _pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         arrays |= {f"{name}/{key}": getattr(value, key) for key in ("data", "indices", "indptr")}
         return {"csr": list(value.shape)}
     if isinstance(value, np.ndarray) and value.dtype.kind in "USO":
-        return {"names": value.tolist()}
+        return {"names": value.tolist(), "kind": value.dtype.kind}
     if isinstance(value, np.ndarray):
         arrays[name] = value
         return {"array": value.dtype.str}
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.random.Generator):
+        return {"rng": value.bit_generator.state}
+    if isinstance(value, Memory):
+        columns = None if value.samples is None else dict(value.samples.columns)
+        return {"memory": _pack(vars(value) | {"samples": columns}, name, arrays)}
     if isinstance(value, dict):
         return {"dict": [[k, _pack(v, f"{name}/{i}", arrays)] for i, (k, v) in enumerate(value.items())]}
     if isinstance(value, list | tuple):
@@ -185,9 +216,19 @@ def _unpack(packed: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if kind == "csr":
         return sp.csr_array(tuple(arrays[f"{name}/{k}"] for k in ("data", "indices", "indptr")), content)
     if kind == "names":
-        return np.array(content)
+        return np.array(content, object if packed["kind"] == "O" else None)
     if kind == "array":
         return arrays[name]
+    if kind == "rng":
+        made = np.random.default_rng()
+        made.bit_generator.state = content
+        return made
+    if kind == "memory":
+        memory = Memory(None)
+        vars(memory).update(_unpack(content, name, arrays))
+        columns: Any = memory.samples
+        memory.samples = None if columns is None else Samples(**columns)
+        return memory
     if kind == "dict":
         return {k: _unpack(v, f"{name}/{i}", arrays) for i, (k, v) in enumerate(content)}
     found: Sequence[Any] = [_unpack(v, f"{name}/{i}", arrays) for i, v in enumerate(content)]

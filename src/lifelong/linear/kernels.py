@@ -177,16 +177,34 @@ def learn_many(
 
 
 @compiled
+def _dot(a, b):
+    """Summed in order, wherever the arrays lie: a library's sums may differ in the last bit."""
+    total = 0.0
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total
+
+
+@compiled
+def _times(matrix, x):
+    out = np.empty_like(x)
+    for i in range(len(x)):
+        out[i] = _dot(matrix[i], x)
+    return out
+
+
+@compiled
 def learn_full(rule, a, b, rivals, mean, covariance, X, codes, known, predicted):
     """As above with a full Sigma for each class, ``covariance [classes, features, features]``.
 
     With two classes (``mean`` of one column) the one weight vector is that of ``codes`` 1.
     """
     two = mean.shape[1] == 1
-    met = np.empty(max(2, mean.shape[1]), np.bool_)
+    met, s = np.empty(max(2, mean.shape[1]), np.bool_), np.empty(mean.shape[1], mean.dtype)
+    every = np.arange(X.shape[1])
     for i in range(len(codes)):
         x, y = X[i], codes[i]
-        s = x @ mean
+        _score(mean, every, x, len(x), s)
         predicted[i] = s[0] > 0 if two else np.argmax(s[:known])
         known = max(known, y + 1)
         met[:known] = False
@@ -194,8 +212,8 @@ def learn_full(rule, a, b, rivals, mean, covariance, X, codes, known, predicted)
         for _ in range(min(rivals, known - 1)):
             if two:
                 r, sign, m = 0, 2.0 * y - 1, (2 * y - 1) * s[0]
-                along = covariance[0] @ x
-                v = x @ along
+                along = _times(covariance[0], x)
+                v = _dot(x, along)
                 against = along
             else:
                 r = -1
@@ -204,8 +222,8 @@ def learn_full(rule, a, b, rivals, mean, covariance, X, codes, known, predicted)
                         r = label
                 met[r] = True
                 m, sign = s[y] - s[r], 1.0
-                along, against = covariance[y] @ x, covariance[r] @ x
-                v = x @ along + x @ against
+                along, against = _times(covariance[y], x), _times(covariance[r], x)
+                v = _dot(x, along) + _dot(x, against)
             alpha, c = step(rule, m, v, a, b)
             if alpha == 0:
                 continue
@@ -216,7 +234,7 @@ def learn_full(rule, a, b, rivals, mean, covariance, X, codes, known, predicted)
             else:
                 mean[:, y] += alpha * along
                 mean[:, r] -= alpha * against
-                s[y] += alpha * (x @ along)
+                s[y] += alpha * _dot(x, along)
                 covariance[y] -= beta * np.outer(along, along)
                 covariance[r] -= beta * np.outer(against, against)
     return known

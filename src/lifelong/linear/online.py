@@ -41,7 +41,6 @@ class Online(Incremental):
         mean_: ``[slots, classes]`` (one column for two classes); slot 0 is the intercept's.
         slot_: ``int32 [features]``, the slot of a feature, -1 where it was never met.
         examples_: how many examples were learned.
-        correct_: how many of them were predicted rightly before they were learned.
     """
 
     intercept: bool = True
@@ -49,6 +48,7 @@ class Online(Incremental):
     grow: bool = False
     dtype: str = "float32"
 
+    by_row = True
     rule: ClassVar[int]
 
     def _constants(self) -> tuple[int, float, float]:
@@ -63,16 +63,16 @@ class Online(Incremental):
             raise LifelongError(f"rivals={self.rivals}: give at least 1, or None for all")
         self.slot_ = np.full(self.n_features_in_, -1, np.int32)
         self.mean_ = np.zeros((1, 0), self.dtype)
-        self.examples_ = self.correct_ = 0
+        self.examples_ = 0
 
     def _checked(self, X: Any, reset: bool) -> Any:
-        wide = X.shape[1] if self.grow and np.ndim(X) == 2 else 0
-        if not reset and wide > self.n_features_in_:
+        wide = getattr(X, "shape", (0, 0))[-1] if self.grow and not reset else 0
+        if wide > getattr(self, "n_features_in_", wide):
             self.slot_ = np.append(self.slot_, np.full(wide - self.n_features_in_, -1, np.int32))
             self.n_features_in_ = wide
         return super()._checked(X, reset)
 
-    def _update(self, X: Any, codes: np.ndarray, known: int) -> None:
+    def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray:
         rows = _csr(X, self.dtype)
         self._admit(rows)
         # One class has nothing to be told from; two share one vector until a third comes up.
@@ -85,7 +85,7 @@ class Online(Incremental):
             self._part(len(self.classes_))
             self._pass(rows[third:], codes[third:], max(known, 2), predicted[third:])
         self.examples_ += len(codes)
-        self.correct_ += int((predicted == codes).sum())
+        return predicted
 
     def _admit(self, rows: sp.csr_array) -> None:
         """Give the features that come up for the first time their slots."""
@@ -335,7 +335,7 @@ class NHERD(SecondOrder):
 def _csr(X: Any, dtype: str) -> sp.csr_array:
     """CSR, no feature twice in a row (their values are added), zeros left out."""
     rows = sp.csr_array(X, dtype=dtype)
-    if not rows.has_canonical_format:
+    if not getattr(X, "distinct", rows.has_canonical_format):
         rows = rows.copy()
         rows.sum_duplicates()
     return rows

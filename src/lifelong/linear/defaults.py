@@ -1,0 +1,42 @@
+"""The learners by name, and the hyper-parameters that suit how texts are weighed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import clone
+
+from ..errors import unknown
+from .online import AROW, CW, NHERD, PA, PA1, PA2, SCW1, SCW2, Perceptron
+
+LEARNERS: dict[str, tuple[type, dict[str, Any]]] = {
+    "perceptron": (Perceptron, {}),
+    "pa": (PA, {}),
+    "pa-1": (PA1, {}),
+    "pa-2": (PA2, {}),
+    "cw": (CW, {}),
+    "cw-stdev": (CW, {"constraint": "stdev"}),
+    "arow": (AROW, {}),
+    "scw-1": (SCW1, {}),
+    "scw-2": (SCW2, {}),
+    "nherd": (NHERD, {}),
+}
+"""Name: (class, options)."""
+DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "binary": {"arow": {"r": 10.0}},
+    "count": {"arow": {"r": 10.0}},
+    "tf": {},
+    "tfidf": {},
+}
+"""Weighting: name: options; chosen on a split of training sets, never on a test set."""
+
+
+def make(learner: Any, weighting: str | None = None, **options: Any) -> Any:
+    """A fresh learner: a clone of the one given, or one by name, as suits the weighting of texts."""
+    if not isinstance(learner, str):
+        return clone(learner)
+    if learner not in LEARNERS:
+        raise unknown("linear learner", learner, LEARNERS)
+    kind, own = LEARNERS[learner]
+    suited = DEFAULTS[weighting].get(learner, {}) if weighting else {}
+    return kind(**own | suited | options)
