@@ -4,5 +4,6 @@ Every learner takes new classes at any ``partial_fit``, and saves without pickle
 """
 
 from .estimator import Incremental, load
+from .river import to_river
 
-__all__ = ["Incremental", "load"]
+__all__ = ["Incremental", "load", "to_river"]

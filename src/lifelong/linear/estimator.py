@@ -64,7 +64,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
         return self._learn(X, y, classes)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Scores ``[n, classes]`` in the order of ``classes_``; ``[n]`` of the second where there are two."""
+        """Scores ``[n, classes]`` in the order of ``classes_``; of two the second's lead, ``[n]``."""
         check_is_fitted(self)
         scores = self._scores(self._checked(X, reset=False))
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
@@ -81,8 +81,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
 
     # ---- learning
     def _forget(self) -> None:
-        """Drop everything but the hyper-parameters."""
-        for name in set(vars(self)) - set(self.get_params(deep=False)):
+        """Drop everything but the hyper-parameters, and what scikit-learn hung on it for this fit."""
+        for name in set(vars(self)) - set(self.get_params(deep=False)) - {"_parent_callback_ctx"}:
             delattr(self, name)
 
     def _learn(self, X: Any, y: Any, classes: Any) -> Self:
@@ -106,7 +106,9 @@ class Incremental(ClassifierMixin, BaseEstimator):
         """The places of the labels in ``classes_``, to which new ones are added as they come up."""
         coming, first, inverse = np.unique(y, return_index=True, return_inverse=True)
         order = np.argsort(first)
-        labels = coming[order] if classes is None else np.concatenate([np.unique(classes), coming[order]])
+        labels = (
+            coming[order] if classes is None else np.concatenate([np.unique(classes), coming[order]])
+        )
         known = {label: i for i, label in enumerate(self.classes_.tolist())}
         new = [label for label in dict.fromkeys(labels.tolist()) if label not in known]
         if new:
