@@ -320,5 +320,7 @@ def test_memory_is_that_of_every_part_that_stores():
     made = classifier(method="er+ewc", memory="5/class").fit(X, y)
     assert len(made.learner_.memories[0]) == 20
     assert len(classifier(method="er", memory=None).fit(X, y).learner_.memories[0]) == 60
+    with pytest.raises(ll.LifelongError, match="epochs=0"):
+        classifier(epochs=0).fit(X, y)
     with pytest.raises(ll.LifelongError, match="unknown method"):
         classifier(method="err").fit(X, y)

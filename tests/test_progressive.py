@@ -206,14 +206,18 @@ def test_it_says_plainly_when_a_learner_is_below_the_bars():
     wrong = np.where(np.arange(120) % 3 == 0, 1 - y, y)
     below = progressive_validation(Fixed(wrong), X, y, name="mine")
     bar = 100 * below.scores["no-change"].accuracy
-    assert below.verdict.startswith(f"mine is NOT above no-change ({bar:.1f} %): repeating")
+    assert below.verdict.startswith(
+        f"mine is BELOW no-change: repeating the last label is right {bar:.1f} %"
+    )
     assert below.verdict in str(below)
     assert below.scores["mine"].kappa_temporal < 0
+    same = progressive_validation(Fixed(np.append(-1, y[:-1])), X, y, name="mine")
+    assert same.verdict.startswith("mine is NO BETTER THAN no-change: ")
     above = progressive_validation(Fixed(y), X, y, name="mine")
     assert above.verdict == "mine is above no-change and majority"
     y = np.resize([0, 0, 1, 0, 1], 120)
     flat = progressive_validation(Fixed(np.zeros(120, int) + (np.arange(120) < 3)), X, y, name="mine")
-    assert flat.verdict.startswith("mine is NOT above majority (")
+    assert flat.verdict.startswith("mine is BELOW majority: ")
 
 
 def test_the_table():

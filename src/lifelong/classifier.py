@@ -39,36 +39,7 @@ PLAIN = (type(None), bool, int, float, str)
 
 
 class Neural(BaseEstimator):
-    """What the two have in common.
-
-    Args:
-        method: how what was learned is kept: a name (``er``, ``er+ewc``; ``lifelong methods`` lists
-            them), a part (``ll.ER(500)``) or a composition.
-        memory: capacity of every part of a named method that stores samples: in samples (500), of
-            each class ("100/class") or in bytes ("2MB"). A part that is given knows its own.
-        model: ``mlp:100,100``, ``cnn:32,64``, a recipe (``ll.models.mlp(100)``) or your own module.
-        optimizer: ``adam``, ``sgd``, ``adamw`` or a recipe (``ll.SGD(0.1)``).
-        lr: the learning rate; None: the optimizer's own.
-        batch: new rows a step.
-        epochs: passes over the rows of a call; None: 30, and one if ``free``.
-        free: without it every call of ``partial_fit`` is the next task: its rows are shuffled and passed
-            over ``epochs`` times, and methods that consolidate do so behind it. With it nobody tells
-            tasks: every call goes on with one stream, whose rows are met once and in their order.
-        scale: standardise inputs (and the targets of a regression) by the mean and the standard
-            deviation of the rows of the first call; they stay what they are. So let that first call
-            hold more than a few rows. Columns of a table have each their own, rows of more axes one
-            for all. ``uint8`` inputs are pixels, are divided by 255 and not standardised.
-        backend: ``torch`` or ``tensorflow``.
-        device: ``cpu``, ``cuda``, ``cuda:1`` ...
-        precision: ``float64``, in which a row's answer does not depend on those asked for beside it;
-            or ``float32`` or ``bf16``, faster for wide inputs and on graphics cards.
-        random_state: a whole number, from which follow initial weights, shuffles and memories.
-
-    Arguments that change behind the first call count from the next ``fit``.
-
-    Attributes:
-        learner_: the :class:`lifelong.Learner`.
-    """
+    """What the two have in common."""
 
     objective: ClassVar[str]
     scenario: ClassVar[str]
@@ -91,6 +62,31 @@ class Neural(BaseEstimator):
         precision: str = "float64",
         random_state: Any = None,
     ) -> None:
+        """What it learns with. Arguments that change behind the first call count from the next ``fit``.
+
+        Args:
+            method: how what was learned is kept: a name (``er``, ``er+ewc``; ``lifelong methods`` lists
+                them), a part (``ll.ER(500)``) or a composition.
+            memory: capacity of every part of a named method that stores samples: in samples (500), of
+                each class ("100/class") or in bytes ("2MB"). A part that is given knows its own.
+            model: ``mlp:100,100``, ``cnn:32,64``, a recipe (``ll.models.mlp(100)``) or your own module.
+            optimizer: ``adam``, ``sgd``, ``adamw`` or a recipe (``ll.SGD(0.1)``).
+            lr: the learning rate; None: the optimizer's own.
+            batch: new rows a step.
+            epochs: passes over the rows of a call; None: 30, and one if ``free``.
+            free: without it every call of ``partial_fit`` is the next task: its rows are shuffled and
+                passed over ``epochs`` times, and methods that consolidate do so behind it. With it no
+                task is told: every call goes on with one stream, whose rows are met once, in order.
+            scale: standardise inputs (and the targets of a regression) by the mean and the standard
+                deviation of the rows of the first call; they stay what they are. So let that first call
+                hold more than a few rows. Columns of a table have each their own, rows of more axes one
+                for all. ``uint8`` inputs are pixels, are divided by 255 and not standardised.
+            backend: ``torch`` or ``tensorflow``.
+            device: ``cpu``, ``cuda``, ``cuda:1`` ...
+            precision: ``float64``, in which what is asked beside a row changes at most the last digits
+                of its answer; ``float32`` or ``bf16``, faster for wide inputs and on graphics cards.
+            random_state: a whole number, from which follow initial weights, shuffles and memories.
+        """
         self.method = method
         self.memory = memory
         self.model = model
@@ -117,7 +113,7 @@ class Neural(BaseEstimator):
             self.objective,
             optimizer=make_optimizer(self.optimizer, self.lr),
             batch=self.batch,
-            epochs=self.epochs or (1 if self.free else EPOCHS),
+            epochs=(1 if self.free else EPOCHS) if self.epochs is None else self.epochs,
             seed=int(seed),
             device=self.device,
             precision=self.precision,
@@ -203,13 +199,15 @@ class Neural(BaseEstimator):
 
 
 class LifelongClassifier(Neural, Incremental):
-    __doc__ = f"""A neural network that keeps learning, as a scikit-learn classifier.
+    """A neural network that keeps learning, as a scikit-learn classifier.
 
     ``partial_fit`` takes new classes at any time. Inputs are numbers ``[n, features]``, or images
     ``[n, height, width, ...]`` for a ``cnn``; labels ``[n]`` are of any one kind. ``fit`` forgets what
     was learned before.
-    {(Neural.__doc__ or "").partition("common.")[2]}
+
+    Attributes:
         classes_: the labels, in the order in which they came (``fit``: ascending).
+        learner_: the :class:`lifelong.Learner`.
     """
 
     objective = "classification"
@@ -238,10 +236,13 @@ class LifelongClassifier(Neural, Incremental):
 
 
 class LifelongRegressor(RegressorMixin, Neural):
-    __doc__ = f"""A neural network that keeps learning, as a scikit-learn regressor.
+    """A neural network that keeps learning, as a scikit-learn regressor.
 
     Targets are numbers ``[n]`` or ``[n, outputs]``. ``fit`` forgets what was learned before.
-    {(Neural.__doc__ or "").partition("common.")[2]}"""
+
+    Attributes:
+        learner_: the :class:`lifelong.Learner`.
+    """
 
     objective = "regression"
     scenario = "domain"

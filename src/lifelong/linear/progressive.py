@@ -70,15 +70,15 @@ class Progressive:
     def verdict(self) -> str:
         """Whether the learner is worth anything here, in one line."""
         mine = self.scores[self.name].accuracy
-        bars = {name: s.accuracy for name, s in self.scores.items() if name != self.name}
-        above = [f"{name} ({_percent(p)} %)" for name, p in bars.items() if p >= mine]
-        if not above:
-            return f"{self.name} is above no-change and majority"
-        if bars["no-change"] >= mine:
-            return (
-                f"{self.name} is NOT above {' and '.join(above)}: repeating the last label does as well"
-            )
-        return f"{self.name} is NOT above {above[0]}: it has learned nothing from the inputs"
+        for bar, instead in (
+            ("no-change", "repeating the last label"),
+            ("majority", "always giving the most frequent label"),
+        ):
+            p = self.scores[bar].accuracy
+            if p >= mine:
+                word = "BELOW" if p > mine else "NO BETTER THAN"
+                return f"{self.name} is {word} {bar}: {instead} is right {_percent(p)} % of the time"
+        return f"{self.name} is above no-change and majority"
 
     def __str__(self) -> str:
         how = "one by one" if self.chunk == 1 else f"in chunks of {self.chunk:,}"
@@ -108,7 +108,8 @@ class Progressive:
         with style():
             figure = Figure(figsize=(8, 3.6), layout="constrained")
             axes = figure.add_subplot()
-            at = np.unique(np.linspace(0, self.rows - 1, min(self.rows, 2000)).astype(int))
+            first = self.window - 1 if self.rows > self.window else 0  # where the window is full
+            at = np.unique(np.linspace(first, self.rows - 1, 2000).astype(int))
             looks = zip(
                 self.windowed.items(), (PALETTE[0], PALETTE[1], MUTED), (1.6, 1.0, 1.0), strict=True
             )
