@@ -1,6 +1,8 @@
 """The neural learner as a scikit-learn estimator."""
 
 import copy
+import doctest
+import importlib
 import pickle
 from importlib.util import find_spec
 
@@ -324,3 +326,7 @@ def test_memory_is_that_of_every_part_that_stores():
         classifier(epochs=0).fit(X, y)
     with pytest.raises(ll.LifelongError, match="unknown method"):
         classifier(method="err").fit(X, y)
+
+
+def test_the_example_in_the_docs_is_true():
+    assert doctest.testmod(importlib.import_module("lifelong.classifier")).failed == 0

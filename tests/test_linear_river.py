@@ -1,6 +1,8 @@
 """Incremental estimators as models of river."""
 
 import copy
+import doctest
+import importlib
 import pickle
 import subprocess
 import sys
@@ -221,3 +223,7 @@ def test_pipelines():
     )
     rows = [({"a": float(i % 7)}, 2.0 * (i % 7 - 3)) for i in range(400)]
     assert evaluate.progressive_val_score(rows, numbers, metrics.MAE()).get() < 0.5
+
+
+def test_the_example_in_the_docs_is_true():
+    assert doctest.testmod(importlib.import_module("lifelong.linear.river")).failed == 0

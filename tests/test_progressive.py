@@ -1,5 +1,7 @@
 """Progressive validation: who knew what when, and the formulas against brute force."""
 
+import doctest
+import importlib
 import os
 from pathlib import Path
 
@@ -216,7 +218,7 @@ def test_it_says_plainly_when_a_learner_is_below_the_bars():
     above = progressive_validation(Fixed(y), X, y, name="mine")
     assert above.verdict == "mine is above no-change and majority"
     y = np.resize([0, 0, 1, 0, 1], 120)
-    flat = progressive_validation(Fixed(np.zeros(120, int) + (np.arange(120) < 3)), X, y, name="mine")
+    flat = progressive_validation(Fixed(np.zeros(120, int) + (np.arange(120) < 2)), X, y, name="mine")
     assert flat.verdict.startswith("mine is BELOW majority: ")
 
 
@@ -270,3 +272,7 @@ def test_the_bars_of_elec2_are_the_published_ones():
     y = pyarrow.parquet.read_table(ELEC2).column("class").to_numpy()
     assert np.mean(formulas.no_change(y) == y) == pytest.approx(0.853, abs=0.0005)
     assert np.mean(formulas.majority(y) == y) == pytest.approx(0.575, abs=0.005)
+
+
+def test_the_example_in_the_docs_is_true():
+    assert doctest.testmod(importlib.import_module("lifelong.linear.progressive")).failed == 0
