@@ -6,10 +6,13 @@ Every learner takes new classes at any ``partial_fit``, and saves without pickle
 from .defaults import make
 from .estimator import Incremental, load
 from .online import AROW, CW, NHERD, PA, PA1, PA2, SCW1, SCW2, Perceptron
+from .progressive import Progressive, progressive_validation
 from .replay import Replay
+from .river import to_river
 from .text import HashingText, TextClassifier
 
 __all__ = [
     "AROW", "CW", "NHERD", "PA", "PA1", "PA2", "SCW1", "SCW2", "HashingText", "Incremental",
-    "Perceptron", "Replay", "TextClassifier", "load", "make",
+    "Perceptron", "Progressive", "Replay", "TextClassifier", "load", "make", "progressive_validation",
+    "to_river",
 ]  # fmt: skip
