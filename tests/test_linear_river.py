@@ -33,7 +33,7 @@ class Means(Incremental):
         self.sums_ = np.vstack([self.sums_, np.zeros((more, self.n_features_in_))])
         self.counts_ = np.append(self.counts_, np.zeros(more))
 
-    def _update(self, X, codes):
+    def _update(self, X, codes, known):
         np.add.at(self.sums_, codes, X.toarray() if sp.issparse(X) else X)
         np.add.at(self.counts_, codes, 1)
 

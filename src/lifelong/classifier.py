@@ -221,7 +221,7 @@ class LifelongClassifier(Neural, Incremental):
     def _widen(self, classes: int) -> None:
         self.names_ += [str(label) for label in self.classes_[len(self.names_) :].tolist()]
 
-    def _update(self, X: Any, codes: np.ndarray) -> None:
+    def _update(self, X: Any, codes: np.ndarray, known: int) -> None:
         self._teach(X, codes, self.names_)
 
     def _scores(self, X: Any) -> np.ndarray:
