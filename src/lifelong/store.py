@@ -213,6 +213,11 @@ def save(
     write_arrays(Path(path), arrays, whole)
 
 
+def is_linear(path: Path) -> bool:
+    """Whether a model file holds a linear learner, which :func:`lifelong.linear.load` reads."""
+    return "linear" in read_arrays(path)[1]
+
+
 def load(path: str | Path, **changes: Any) -> Learner:
     """The learner in a file. ``model=`` gives your own module back to it; ``device=`` moves it.
 

@@ -5,6 +5,7 @@ Every learner takes new classes at any ``partial_fit``, and saves without pickle
 
 from .defaults import make
 from .estimator import Incremental, load
+from .explain import diff, explain
 from .online import AROW, CW, NHERD, PA, PA1, PA2, SCW1, SCW2, Perceptron
 from .progressive import Progressive, progressive_validation
 from .replay import Replay
@@ -13,6 +14,6 @@ from .text import HashingText, TextClassifier
 
 __all__ = [
     "AROW", "CW", "NHERD", "PA", "PA1", "PA2", "SCW1", "SCW2", "HashingText", "Incremental",
-    "Perceptron", "Progressive", "Replay", "TextClassifier", "load", "make", "progressive_validation",
-    "to_river",
+    "Perceptron", "Progressive", "Replay", "TextClassifier", "diff", "explain", "load", "make",
+    "progressive_validation", "to_river",
 ]  # fmt: skip

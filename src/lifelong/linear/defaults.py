@@ -22,6 +22,8 @@ LEARNERS: dict[str, tuple[type, dict[str, Any]]] = {
     "nherd": (NHERD, {}),
 }
 """Name: (class, options)."""
+TEXTS: dict[str, Any] = {"intercept": False}
+"""Options of every online learner of texts: no text is without words."""
 DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "binary": {"arow": {"r": 10.0}},
     "count": {"arow": {"r": 10.0}},
@@ -38,5 +40,5 @@ def make(learner: Any, weighting: str | None = None, **options: Any) -> Any:
     if learner not in LEARNERS:
         raise unknown("linear learner", learner, LEARNERS)
     kind, own = LEARNERS[learner]
-    suited = DEFAULTS[weighting].get(learner, {}) if weighting else {}
+    suited = TEXTS | DEFAULTS[weighting].get(learner, {}) if weighting else {}
     return kind(**own | suited | options)

@@ -52,9 +52,9 @@ class Incremental(ClassifierMixin, BaseEstimator):
         """
         raise NotImplementedError
 
-    def _rehearse(self, X: Any, codes: np.ndarray) -> None:
+    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
         """Learn rows again that were learned before."""
-        self._update(X, codes, len(self.classes_))
+        self._update(X, codes, known)
 
     def _scores(self, X: Any) -> np.ndarray:
         """``[n, classes]``, the largest wins."""
@@ -95,16 +95,34 @@ class Incremental(ClassifierMixin, BaseEstimator):
             unknown[1:] = self.classes_[codes[1:]]  # of the very first row there was no answer
         return unknown
 
+    def rehearse(self, X: Any, y: Any) -> Self:
+        """Learn rows again that were learned before: one more pass. Texts are not counted anew."""
+        check_is_fitted(self)
+        X = self._checked(X, reset=False)
+        labels = column_or_1d(y, warn=True)
+        if len(labels) != _num_samples(X):
+            raise LifelongError(
+                f"X has {_num_samples(X)} rows and y {len(labels)} labels: give one a row"
+            )
+        if not np.isin(labels, self.classes_).all():
+            raise LifelongError("rehearse is for rows learned before: there are new labels among them")
+        self._rehearse(X, self._encode(labels), len(self.classes_))
+        return self
+
     def decision_function(self, X: Any) -> np.ndarray:
         """Scores ``[n, classes]`` in the order of ``classes_``; of two classes ``[n]``, the second's."""
-        check_is_fitted(self)
-        scores = self._scores(self._checked(X, reset=False))
+        scores = self.scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def scores(self, X: Any) -> np.ndarray:
+        """``[n, classes]``, however many classes there are; the largest wins."""
+        check_is_fitted(self)
+        return self._scores(self._checked(X, reset=False))
 
     def predict(self, X: Any) -> np.ndarray:
         """The labels ``[n]`` of rows ``X [n, features]``."""
-        check_is_fitted(self)
-        return self.classes_[self._scores(self._checked(X, reset=False)).argmax(1)]
+        best = self.scores(X).argmax(1)
+        return self.classes_[best]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -149,11 +167,29 @@ class Incremental(ClassifierMixin, BaseEstimator):
             self._widen(len(known))
         return np.array([known[label] for label in coming.tolist()], np.int64)[inverse]
 
+    # ---- what it holds
+    @property
+    def takes_texts(self) -> bool:
+        """Whether its inputs are strings."""
+        return self.__sklearn_tags__().input_tags.string
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has learned."""
+        held = [v for name, v in vars(self).items() if name.endswith("_") and name != "classes_"]
+        sizes = [v.size for v in held if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+        return sum(sizes) + sum(v.parameters for v in held if isinstance(v, Incremental))
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of stored examples."""
+        return 0
+
     # ---- files
     def save(self, path: str | Path) -> None:
         """Write it to one safetensors file, from which :func:`load` makes it again."""
         arrays: dict[str, np.ndarray] = {}
-        manifest = _pack(self, "", arrays)
+        manifest = pack(self, "", arrays)
         write_arrays(Path(path), arrays, {"format": FORMAT, "linear": manifest})
 
     def copy(self) -> Self:
@@ -172,13 +208,13 @@ def load(path: str | Path) -> Any:
         raise LifelongError(f"{path} holds no linear learner: read it with ll.load")
     if whole["format"] != FORMAT:
         raise LifelongError(f"{path} has format {whole['format']}, this version reads {FORMAT}")
-    return _unpack(whole["linear"], "", arrays)
+    return unpack(whole["linear"], "", arrays)
 
 
-def _pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """The value as JSON; its arrays go to ``arrays`` under ``name``."""
     if isinstance(value, BaseEstimator):
-        held = {key: _pack(v, f"{name}/{key}", arrays) for key, v in vars(value).items()}
+        held = {key: pack(v, f"{name}/{key}", arrays) for key, v in vars(value).items()}
         return {"estimator": type(value).__name__, "holds": held}
     if isinstance(value, sp.csr_array | sp.csr_matrix):
         arrays |= {f"{name}/{key}": getattr(value, key) for key in ("data", "indices", "indptr")}
@@ -194,24 +230,25 @@ def _pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"rng": value.bit_generator.state}
     if isinstance(value, Memory):
         columns = None if value.samples is None else dict(value.samples.columns)
-        return {"memory": _pack(vars(value) | {"samples": columns}, name, arrays)}
+        return {"memory": pack(vars(value) | {"samples": columns}, name, arrays)}
     if isinstance(value, dict):
-        return {"dict": [[k, _pack(v, f"{name}/{i}", arrays)] for i, (k, v) in enumerate(value.items())]}
+        return {"dict": [[k, pack(v, f"{name}/{i}", arrays)] for i, (k, v) in enumerate(value.items())]}
     if isinstance(value, list | tuple):
-        packed = [_pack(v, f"{name}/{i}", arrays) for i, v in enumerate(value)]
+        packed = [pack(v, f"{name}/{i}", arrays) for i, v in enumerate(value)]
         return {"list" if isinstance(value, list) else "tuple": packed}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise LifelongError(f"{name.lstrip('/')} is {value!r}, which a file without pickle cannot hold")
 
 
-def _unpack(packed: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+def unpack(packed: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """What :func:`pack` packed."""
     if not isinstance(packed, dict):
         return packed
     kind, content = next(iter(packed.items()))
     if kind == "estimator":
         made = estimator(content)
-        vars(made).update({k: _unpack(v, f"{name}/{k}", arrays) for k, v in packed["holds"].items()})
+        vars(made).update({k: unpack(v, f"{name}/{k}", arrays) for k, v in packed["holds"].items()})
         return made
     if kind == "csr":
         return sp.csr_array(tuple(arrays[f"{name}/{k}"] for k in ("data", "indices", "indptr")), content)
@@ -225,13 +262,13 @@ def _unpack(packed: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return made
     if kind == "memory":
         memory = Memory(None)
-        vars(memory).update(_unpack(content, name, arrays))
+        vars(memory).update(unpack(content, name, arrays))
         columns: Any = memory.samples
         memory.samples = None if columns is None else Samples(**columns)
         return memory
     if kind == "dict":
-        return {k: _unpack(v, f"{name}/{i}", arrays) for i, (k, v) in enumerate(content)}
-    found: Sequence[Any] = [_unpack(v, f"{name}/{i}", arrays) for i, v in enumerate(content)]
+        return {k: unpack(v, f"{name}/{i}", arrays) for i, (k, v) in enumerate(content)}
+    found: Sequence[Any] = [unpack(v, f"{name}/{i}", arrays) for i, v in enumerate(content)]
     return found if kind == "list" else tuple(found)
 
 

@@ -73,10 +73,21 @@ class Replay(Incremental):
             known = max(known, int(y.max()) + 1)
             drawn = self.memory_.draw(self.replays * len(y), self.rng_)
             if drawn is not None:
-                self.learner_._rehearse(drawn.x, drawn.y)
+                self.learner_._rehearse(drawn.x, drawn.y, known)
             ids = self.memory_.offered + np.arange(len(y))
             self.memory_.offer(Samples(x=x, y=y, id=ids), self.rng_)
         return np.concatenate(predicted)
+
+    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
+        self.learner_._rehearse(X, codes, known)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of stored examples."""
+        samples = self.memory_.samples
+        if samples is None:
+            return 0
+        return sum(len(text.encode()) for text in samples.x) if self._texts else samples.nbytes
 
     def _scores(self, X: Any) -> np.ndarray:
         return self.learner_._scores(X)

@@ -192,8 +192,8 @@ class TextClassifier(Incremental):
     def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray:
         return self.learner_._update(self.vectorizer_.learn(X), codes, known)
 
-    def _rehearse(self, X: Any, codes: np.ndarray) -> None:
-        self.learner_._update(self.vectorizer_.rows(X), codes, len(self.classes_))
+    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
+        self.learner_._update(self.vectorizer_.rows(X), codes, known)
 
     def _scores(self, X: Any) -> np.ndarray:
         return self.learner_._scores(self.vectorizer_.rows(X))
