@@ -380,7 +380,7 @@ def _linear(model: Path) -> Any:
 
 
 def _folder(spec: Spec, out: Path | None) -> Path:
-    return out or Path("runs") / Path(spec.data).stem
+    return out or Path("runs") / ("stdin" if spec.data == "-" else Path(spec.data).stem)
 
 
 def _check(specs: list[Spec]) -> None:
@@ -388,7 +388,8 @@ def _check(specs: list[Spec]) -> None:
     for spec in specs:
         if spec.linear:
             spec.make_linear()
-            spec.make_stream()
+            if not spec.flows:
+                spec.make_stream()
             continue
         learner = spec.make_learner()
         at_least(1, threads=spec.threads, evaluate_every=spec.evaluate_every)

@@ -132,8 +132,16 @@ class Spec:
         return self.method in LINEAR
 
     @property
+    def flows(self) -> bool:
+        """Whether the data is a file of texts that is read once, from its start to its end."""
+        file = self.scenario == "free" and self.by is None and Path(self.data).is_file()
+        return self.linear and (self.data == "-" or (file and self.takes_texts))
+
+    @property
     def takes_texts(self) -> bool:
         """Whether the data are texts: a set of them, or files with a column of them."""
+        if self.data == "-":
+            return True
         return self.text is not None or self.data in data.TEXTS or data.has_column(self.data, "text")
 
     def make_linear(self) -> Any:
@@ -161,7 +169,7 @@ class Spec:
         if self.memory is not None:
             accept(again, ("admission", "replays", "batch"), "replay")
             learner = Replay(learner, memory=_value(self.memory), seed=self.seed, **again)
-        return learner
+        return learner.checked()
 
     def make_learner(self) -> Learner:
         """A fresh learner."""
@@ -240,17 +248,19 @@ class Spec:
         if self.linear:
             from .linear import runner
 
-            return runner.run(
-                self.make_linear(),
-                self.make_stream(),
-                out,
-                method=self.method,
-                epochs=self.epochs or 1,
-                seed=self.seed,
-                time_limit=self.time_limit,
-                command=self.command(),
-                report=report,
-            )
+            shared = {
+                "method": self.method,
+                "seed": self.seed,
+                "time_limit": self.time_limit,
+                "command": self.command(),
+                "report": report,
+            }
+            if self.flows:
+                blocks = data.text_blocks(self.data, self.text or "text", self.target)
+                name = "standard input" if self.data == "-" else Path(self.data).stem
+                return runner.run_flow(self.make_linear(), blocks, name, out, **shared)
+            learner, stream = self.make_linear(), self.make_stream()
+            return runner.run(learner, stream, out, epochs=self.epochs or 1, **shared)
         from .runner import run
 
         return run(

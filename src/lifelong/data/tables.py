@@ -234,9 +234,9 @@ def gather(
     columns = [column for column in names if column not in others]
     labels = None
     if target in names:
-        labels = np.concatenate([values(source, target) for source in sources])
+        labels = np.concatenate([names_of(source, target) for source in sources])
     if by is not None:
-        task = np.concatenate([values(source, by) for source in sources]).tolist()
+        task = np.concatenate([names_of(source, by) for source in sources]).tolist()
     ids = np.arange(first_id, first_id + sum(source.rows for source in sources))
     if own_id:
         ids = np.concatenate([_ids(source) for source in sources])
@@ -401,7 +401,7 @@ def _no_column(name: str, names: list[str], file: Path | str) -> LifelongError:
     return unknown("column", name, names)
 
 
-def values(source: Source, name: str, first: int = 1) -> np.ndarray:
+def names_of(source: Source, name: str, first: int = 1) -> np.ndarray:
     """A column as names, ``object [n]``; whole numbers lose a trailing ".0"."""
     from pyarrow import types
 

@@ -16,7 +16,7 @@ from ..errors import LifelongError, unknown
 from ..samples import Dataset, Samples
 from .download import given
 from .own import Table, partition
-from .tables import AnyPath, Source, gather, open_tables, reading, title, values
+from .tables import AnyPath, Source, gather, names_of, open_tables, reading, title
 
 BLOCK, LINES = 1 << 22, 1 << 14
 """Bytes of a CSV file, and lines of a JSONL file or rows of a Parquet file, that are read at once."""
@@ -68,7 +68,7 @@ def unlabelled_texts(
     x = np.concatenate([_content(source, text) for source in sources])
     if not all(target in source.schema.names for source in sources):
         return x, None
-    return x, np.concatenate([values(source, target) for source in sources])
+    return x, np.concatenate([names_of(source, target) for source in sources])
 
 
 def published(name: str) -> Dataset:
@@ -105,7 +105,8 @@ def _folder(name: str, folder: Path) -> Dataset:
     parts, first = [], 0
     for source in sources:
         y = source.read(["label"]).column("label").to_numpy().astype(np.int64)
-        columns = {c: values(source, c) for c in source.schema.names if c not in ("text", "label", "id")}
+        more = [name for name in source.schema.names if name not in ("text", "label", "id")]
+        columns = {name: names_of(source, name) for name in more}
         parts.append(Samples(x=_content(source, "text"), y=y, id=first + np.arange(len(y)), **columns))
         first += len(y)
     return Dataset(name, parts[0], parts[1], tuple(names))
@@ -120,7 +121,7 @@ def blocks(
     """
     first = 1
     for source in _sources(path, [text, target]):
-        yield _content(source, text, first), values(source, target, first)
+        yield _content(source, text, first), names_of(source, target, first)
         first += source.rows
 
 
@@ -178,10 +179,8 @@ def _rows(
     task = None
     if many and by is None:
         task = [Path(source.file).stem for source in sources for _ in range(source.rows)]
-    rows = gather(sources, target, by, task, first_id=first_id)
-    if text not in rows.columns:
-        raise unknown("column", text, rows.columns)
     x = np.concatenate([_content(source, text) for source in sources])
+    rows = gather(sources, target, by, task, first_id=first_id)
     return Table(rows.labels, rows.task, rows.id, x)
 
 

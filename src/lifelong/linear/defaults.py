@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from sklearn.base import clone
 
-from ..errors import unknown
+from ..errors import accept, unknown
 from .online import AROW, CW, NHERD, PA, PA1, PA2, SCW1, SCW2, Perceptron
 
 LEARNERS: dict[str, tuple[type, dict[str, Any]]] = {
@@ -40,5 +41,6 @@ def make(learner: Any, weighting: str | None = None, **options: Any) -> Any:
     if learner not in LEARNERS:
         raise unknown("linear learner", learner, LEARNERS)
     kind, own = LEARNERS[learner]
+    accept(options, inspect.signature(kind).parameters, learner)
     suited = TEXTS | DEFAULTS[weighting].get(learner, {}) if weighting else {}
     return kind(**own | suited | options)

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d, validate_data
 
@@ -128,6 +128,13 @@ class Incremental(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self.sparse
         return tags
+
+    def checked(self) -> Self:
+        """Itself, where its hyper-parameters make sense; :meth:`fit` finds out too, but later."""
+        trial = clone(self)
+        trial.n_features_in_ = 1
+        trial._start()
+        return self
 
     # ---- learning
     def _forget(self) -> None:

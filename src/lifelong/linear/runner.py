@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,8 +27,8 @@ from ..stream import Stream, Task
 from ..update import Update, find, longer, version_of
 from .estimator import FORMAT, Incremental, pack, unpack
 
-BLOCK = 2048
-"""Rows that are learned at once, between two looks at the clock."""
+BLOCK, GUARDS = 2048, 1000
+"""Rows that are learned at once; rows of a task that are kept to judge updates on."""
 
 
 @dataclass
@@ -65,49 +65,64 @@ def run(
     """
     if stream.scenario == "task":
         raise LifelongError("linear learners are not told the task: use --scenario class or domain")
-    name = method or type(learner).__name__.lower()
     words = {
         "data": stream.name,
         "stream": stream.description,
-        "learner": pack(learner, "", {}),
-        "epochs": epochs,
+        "scenario": stream.scenario,
         "fingerprint": stream.fingerprint,
     }
-    digest = hashlib.blake2b(json.dumps(words, sort_keys=True).encode(), digest_size=6).hexdigest()
-    key = f"{name}-{seed}-{digest}"
+    key = _key(learner, method, seed, words | {"epochs": epochs})
     folder = None if out is None else Path(out) / "runs" / key
     with nullcontext() if folder is None else lock(folder):
         if folder is not None and (folder / "run.json").exists():
             return read(folder / "run.json")[0]
         reset_peak_memory()
-        session = _Session(learner, stream, folder, epochs, seed, time_limit)
+        session = _Session(learner, list(stream), folder, epochs, seed, time_limit)
         with bar() if report is None else nullcontext(report) as session.report:
             session.learn()
-        result = Result(
-            {
-                "key": key,
-                "data": stream.name,
-                "stream": stream.description,
-                "scenario": stream.scenario,
-                "output_space": "seen",
-                "method": name,
-                "hyperparameters": words["learner"] | {"epochs": epochs},
-                "seed": seed,
-                "fingerprint": stream.fingerprint,
-                "tasks": [task.name for task in session.tests],
-                **measured(session.learner, session.book),
-                "hardware": {"machine": platform.machine(), "cores": os.cpu_count()},
-                "command": command or "lifelong.linear.run(...)",
-            }
-        )
-        if folder is None:
-            return result
-        guards = [guard(task) for task in session.tests]
-        save(session.learner, folder / "model.safetensors", result, guards, stream.encoder)
-        result.save(folder / "run.json")
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-    collect(Path(out or "."))
-    return result
+        about = words | {"key": key, "command": command or "lifelong.linear.run(...)"}
+        return session.finish(about, method, stream.encoder)
+
+
+def run_flow(
+    learner: Incremental,
+    blocks: Iterable[tuple[np.ndarray, np.ndarray]],
+    name: str,
+    out: str | Path | None = None,
+    *,
+    method: str | None = None,
+    seed: int = 1,
+    time_limit: float | None = None,
+    command: str | None = None,
+    report: Report | None = None,
+) -> Result:
+    """Learn a flow of rows in one pass, in their order, without ever holding more than a block of it.
+
+    One row of 20 is held out, until there are 1,000: R is the accuracy on them at the end. All others
+    are questions before they are lessons.
+
+    Args:
+        blocks: (inputs, labels) of some rows at a time, as :func:`lifelong.data.text_blocks` reads them.
+        name: of the data.
+    """
+    reset_peak_memory()
+    words = {"data": name, "stream": {"kind": "flow"}, "scenario": "free"}
+    key = _key(learner, method, seed, words)
+    folder = None if out is None else Path(out) / "runs" / key
+    with nullcontext() if folder is None else lock(folder):
+        session = _Session(learner, [], None, 1, seed, time_limit)
+        session.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
+        with bar() if report is None else nullcontext(report) as session.report:
+            session.flow(blocks, name)
+        about = words | {"key": key, "command": command or "lifelong.linear.run_flow(...)"}
+        return session.finish(about, method, None)
+
+
+def _key(learner: Incremental, method: str | None, seed: int, words: dict[str, Any]) -> str:
+    """A name for the run: a hash of what it is."""
+    whole = json.dumps([pack(learner, "", {}), words], sort_keys=True).encode()
+    digest = hashlib.blake2b(whole, digest_size=6).hexdigest()
+    return f"{method or type(learner).__name__.lower()}-{seed}-{digest}"
 
 
 class _Session:
@@ -118,16 +133,16 @@ class _Session:
     def __init__(
         self,
         learner: Incremental,
-        stream: Sequence[Task],
+        tests: list[Task],
         folder: Path | None,
         epochs: int,
         seed: int,
         time_limit: float | None,
     ) -> None:
-        self.learner, self.stream, self.epochs, self.seed = learner, stream, epochs, seed
+        self.learner, self.tests, self.epochs, self.seed = learner, tests, epochs, seed
+        self.options = pack(learner, "", {})
         self.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
-        self.tests = list(stream)
         self.book = Book()
         if self.checkpoint is not None and self.checkpoint.exists():
             arrays, whole = read_arrays(self.checkpoint)
@@ -143,29 +158,58 @@ class _Session:
 
     def learn_task(self, task: Task) -> None:
         """Every row is a question before it is a lesson; more epochs rehearse it."""
-        book, names = self.book, np.array(task.classes)
+        names = np.array(task.classes)
         order = np.arange(len(task.train))
         if not task.ordered:
             order = np.random.default_rng([self.seed, task.number]).permutation(order)
         for epoch in range(self.epochs):
             for start in range(0, len(order), BLOCK):
                 rows = task.train.take(order[start : start + BLOCK])
-                labels, started = names[rows.y], time.monotonic()
                 if epoch:
-                    self.learner.rehearse(rows.x, labels)
+                    started = time.monotonic()
+                    self.learner.rehearse(rows.x, names[rows.y])
+                    self.book.seconds += time.monotonic() - started
                 else:
-                    book.hits += int((self.learner.progress(rows.x, labels) == labels).sum())
-                    book.met += len(rows)
-                book.seconds += time.monotonic() - started
-                self.say(task, (epoch + (start + len(rows)) / len(order)) / self.epochs)
+                    self.progress(rows.x, names[rows.y])
+                index, length = task.place
+                share = (epoch + (start + len(rows)) / len(order)) / self.epochs
+                self.say(f"task {index + 1} of {length}", (index + share) / length)
 
-    def say(self, task: Task, share: float) -> None:
+    def progress(self, x: Any, labels: np.ndarray) -> None:
+        """Ask, then teach."""
+        started = time.monotonic()
+        self.book.hits += int((self.learner.progress(x, labels) == labels).sum())
+        self.book.met += len(labels)
+        self.book.seconds += time.monotonic() - started
+
+    def flow(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], name: str) -> None:
+        """Learn rows that come by once."""
+        held: list[tuple[np.ndarray, np.ndarray]] = []
+        met = kept = 0
+        for x, labels in blocks:
+            test = (met + np.arange(len(x))) % 20 == 19
+            test &= kept + np.cumsum(test) <= GUARDS
+            met, kept = met + len(x), kept + int(test.sum())
+            held.append((x[test], labels[test]))
+            if not test.all():
+                self.progress(x[~test], labels[~test])
+            self.say(name, 0.0)
+        if not kept:
+            raise LifelongError(f"{name} has {met} rows, too few to hold one of 20 out: give more")
+        x, labels = (np.concatenate(part) for part in zip(*held, strict=True))
+        classes, y = np.unique(labels, return_inverse=True)
+        rows = Samples(x=x, y=y, id=np.arange(kept))
+        self.tests = [Task(name, rows.take(slice(0)), rows, tuple(classes.tolist()), "free")]
+        row, self.book.confusion = evaluate(self.learner, self.tests)
+        self.book.rows.append(row)
+
+    def say(self, words: str, share: float) -> None:
         """The live line."""
-        book, (index, length) = self.book, task.place
+        book = self.book
         self.report(
-            f"task {index + 1} of {length}: {book.met:,} rows, {100 * book.hits / book.met:.1f} % right "
-            f"before they were learned, {book.met / max(book.seconds, 1e-9):,.0f} a second",
-            (index + share) / length,
+            f"{words}: {book.met:,} rows, {100 * book.hits / max(1, book.met):.1f} % right before they "
+            f"were learned, {book.met / max(book.seconds, 1e-9):,.0f} a second",
+            share,
         )
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise TimeUp("the time limit was reached: run the same command to continue")
@@ -176,6 +220,29 @@ class _Session:
             arrays: dict[str, np.ndarray] = {}
             whole = {"linear": pack(self.learner, "", arrays), "book": vars(self.book)}
             write_arrays(self.checkpoint, arrays, whole)
+
+    def finish(self, about: dict[str, Any], method: str | None, encoder: Encoder | None) -> Result:
+        """The result; and, where there is a folder, its files."""
+        result = Result(
+            {
+                "output_space": "seen",
+                "method": method or type(self.learner).__name__.lower(),
+                "hyperparameters": {"learner": self.options, "epochs": self.epochs},
+                "seed": self.seed,
+                "tasks": [task.name for task in self.tests],
+                **measured(self.learner, self.book),
+                "hardware": {"machine": platform.machine(), "cores": os.cpu_count()},
+                **about,
+            }
+        )
+        if self.checkpoint is not None:
+            folder = self.checkpoint.parent
+            guards = [guard(task) for task in self.tests]
+            save(self.learner, folder / "model.safetensors", result, guards, encoder)
+            result.save(folder / "run.json")
+            self.checkpoint.unlink(missing_ok=True)
+            collect(folder.parent.parent)
+        return result
 
 
 def evaluate(
@@ -232,7 +299,7 @@ def measured(learner: Incremental, book: Book) -> dict[str, Any]:
 
 def guard(task: Task) -> Task:
     """The task with up to 1,000 of its test rows alone: an update is judged on them."""
-    rows = task.test.take(np.random.default_rng(0).permutation(len(task.test))[:1000])
+    rows = task.test.take(np.random.default_rng(0).permutation(len(task.test))[:GUARDS])
     return replace(task, train=rows.take(slice(0)), test=rows)
 
 
@@ -278,7 +345,7 @@ def update(path: str | Path, data: Dataset, command: str) -> Update:
             raise LifelongError(f"{new} is there already: update that one, or move it away")
         learner, result, guards, encoder = read_model(old)
         record, fingerprint = result.data, data.train.fingerprint()
-        if fingerprint == record["fingerprint"]:
+        if fingerprint == record.get("fingerprint"):
             raise LifelongError(f"{old} has just learned this data: update it with new data")
         place = len(guards), len(guards) + 1
         task = Task(data.name, data.train, data.test, data.classes, "class", place, None, place[0])
