@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from threading import local
 from typing import Any, Self
 
 import numpy as np
@@ -19,8 +21,8 @@ from .estimator import Incremental
 
 ANALYZERS = ("word", "char")
 WEIGHTINGS = ("binary", "count", "tf", "tfidf")
-BLOCK = 1 << 22
-"""Bytes of text that are turned into rows at once."""
+BLOCK = 1 << 19
+"""Bytes of text, about, that are turned into rows at once: what is made of them stays in the cache."""
 
 
 @dataclass(eq=False, repr=False)
@@ -131,7 +133,7 @@ class HashingText(TransformerMixin, BaseEstimator):
         spans = np.empty((most if learn and self.vocabulary else 0, 2), np.int64)
         columns = 1 << self.bits
         size = tokens.features(
-            text, ends, characters, low, high, np.uint64(columns - 1), np.empty(columns, np.int32),
+            text, ends, characters, low, high, np.uint64(columns - 1), _place(columns),
             indices, values, indptr, spans,
         )  # fmt: skip
         indices, values = indices[:size], values[:size]
@@ -189,8 +191,22 @@ class TextClassifier(Incremental):
         self.learner_.classes_ = self.classes_
         self.learner_._widen(classes)
 
-    def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray:
-        return self.learner_._update(self.vectorizer_.learn(X), codes, known)
+    def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray | None:
+        """While a block of texts is learned, the next is turned into rows by a second thread."""
+        bounds = _bounds(X)
+        learn, update = self.vectorizer_.learn, self.learner_._update
+        if len(bounds) == 2:
+            return update(learn(X), codes, known)
+        predicted = []
+        with ThreadPoolExecutor(1) as second:
+            rows = second.submit(learn, X[: bounds[1]])
+            for (start, end), after in zip(pairwise(bounds), [*bounds[2:], None], strict=True):
+                ready = rows.result()
+                if after is not None:
+                    rows = second.submit(learn, X[end:after])
+                predicted.append(update(ready, codes[start:end], known))
+                known = max(known, int(codes[start:end].max()) + 1)
+        return None if predicted[0] is None else np.concatenate(predicted)
 
     def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
         self.learner_._update(self.vectorizer_.rows(X), codes, known)
@@ -221,11 +237,15 @@ def as_texts(texts: Any) -> np.ndarray:
     return held
 
 
+def _bounds(texts: np.ndarray) -> list[int]:
+    """Where blocks of texts start and end."""
+    last = np.cumsum([0, *map(len, texts)]) // BLOCK
+    return list(dict.fromkeys([0, *(np.flatnonzero(np.diff(last)) + 1).tolist(), len(texts)]))
+
+
 def _blocks(texts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(bytes one after another, where each text starts and ends), of some texts at a time."""
-    last = np.cumsum([0, *map(len, texts)]) // BLOCK
-    bounds = [0, *(np.flatnonzero(np.diff(last)) + 1).tolist(), len(texts)]
-    for start, end in pairwise(dict.fromkeys(bounds)):
+    for start, end in pairwise(_bounds(texts)):
         some = texts[start:end].tolist()
         joined = "".join(some)
         if joined.isascii():
@@ -234,3 +254,13 @@ def _blocks(texts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             encoded = [text.lower().encode(errors="replace") for text in some]
             content, sizes = b"".join(encoded), [len(text) for text in encoded]
         yield np.frombuffer(content, np.uint8), np.cumsum([0, *sizes])
+
+
+def _place(columns: int) -> np.ndarray:
+    """Scratch for :func:`~lifelong.linear.tokens.features`, one a thread."""
+    if len(getattr(_scratch, "place", ())) != columns:
+        _scratch.place = np.empty(columns, np.int32)
+    return _scratch.place
+
+
+_scratch = local()
