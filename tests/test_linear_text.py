@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lifelong import LifelongError
@@ -198,6 +199,7 @@ def test_rehearsing_learns_again_and_counts_nothing():
 
 def test_in_a_pipeline_and_a_search():
     texts, y = corpus()
+    assert make_pipeline(HashingText(), LinearSVC()).fit(texts, y).score(texts, y) > 0.9
     search = GridSearchCV(TextClassifier(AROW()), {"learner__r": [0.1, 1.0]}, cv=3).fit(texts, y)
     assert search.best_score_ > 0.8
     assert make_pipeline(HashingText(), CW()).fit(texts, y).score(texts, y) > 0.9

@@ -117,6 +117,8 @@ class HashingText(TransformerMixin, BaseEstimator):
         parts = [self._block(text, ends, learn) for text, ends in _blocks(as_texts(texts))]
         values, indices, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
         indptr = np.concatenate([[0], np.cumsum(counts)])
+        if indptr[-1] < 2**31:
+            indptr = indptr.astype(np.int32)  # other estimators refuse 64 bits
         rows = sp.csr_array((values, indices, indptr), (len(counts), 1 << self.bits))
         rows.distinct = True  # no column twice in a row: needs no look
         return rows
