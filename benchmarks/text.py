@@ -17,7 +17,6 @@ import os
 import platform
 import re
 import shlex
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -208,4 +207,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
