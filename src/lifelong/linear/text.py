@@ -233,6 +233,8 @@ def as_texts(texts: Any) -> np.ndarray:
     if isinstance(texts, str | bytes) or not hasattr(texts, "__iter__"):
         raise LifelongError(f"texts are {texts!r}: give a sequence of strings")
     texts = texts.tolist() if hasattr(texts, "tolist") else list(texts)
+    if not texts:
+        raise LifelongError("there are no texts: give at least one")
     for i, text in enumerate(texts):
         if type(text) is not str:
             raise LifelongError(f"text {i} is {text!r}, not a string: fill or drop it")
