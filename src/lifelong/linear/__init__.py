@@ -3,6 +3,19 @@
 Every learner takes new classes at any ``partial_fit``, and saves without pickle.
 """
 
+from .bayes import ComplementNB, MultinomialNB
 from .estimator import Incremental, load
+from .means import NearestClassMean, StreamingLDA
+from .merge import merge
+from .ridge import RecursiveRidge
 
-__all__ = ["Incremental", "load"]
+__all__ = [
+    "ComplementNB",
+    "Incremental",
+    "MultinomialNB",
+    "NearestClassMean",
+    "RecursiveRidge",
+    "StreamingLDA",
+    "load",
+    "merge",
+]

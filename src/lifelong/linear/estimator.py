@@ -46,6 +46,15 @@ class Incremental(ClassifierMixin, BaseEstimator):
         """``[n, classes]``, the largest wins."""
         raise NotImplementedError
 
+    def _merge(
+        self, others: list[tuple[Self, np.ndarray]], base: tuple[Self, np.ndarray] | None
+    ) -> None:
+        """Take in what others know, for :func:`lifelong.linear.merge`. ``classes_`` are united already.
+
+        Each of ``others``, and ``base``, comes with the places ``[its classes]`` of its classes in ``classes_``.
+        """
+        raise LifelongError(f"{type(self).__name__} cannot be merged: train one on all data")
+
     # ---- scikit-learn's contract
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from nothing: ``X [n, features]``, ``y [n]``. What was learned before is forgotten."""
@@ -81,8 +90,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
 
     # ---- learning
     def _forget(self) -> None:
-        """Drop everything but the hyper-parameters."""
-        for name in set(vars(self)) - set(self.get_params(deep=False)):
+        """Drop what was learned: the attributes whose names end in an underscore."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
 
     def _learn(self, X: Any, y: Any, classes: Any) -> Self:
@@ -106,7 +115,9 @@ class Incremental(ClassifierMixin, BaseEstimator):
         """The places of the labels in ``classes_``, to which new ones are added as they come up."""
         coming, first, inverse = np.unique(y, return_index=True, return_inverse=True)
         order = np.argsort(first)
-        labels = coming[order] if classes is None else np.concatenate([np.unique(classes), coming[order]])
+        labels = (
+            coming[order] if classes is None else np.concatenate([np.unique(classes), coming[order]])
+        )
         known = {label: i for i, label in enumerate(self.classes_.tolist())}
         new = [label for label in dict.fromkeys(labels.tolist()) if label not in known]
         if new:
