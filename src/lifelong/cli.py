@@ -231,6 +231,7 @@ def predict(
     model: Model,
     data: Annotated[str, typer.Argument(help="a data set's name, a file or a folder")],
     target: Annotated[str, typer.Option(help="column of the label, if there is one")] = "label",
+    text: Annotated[str, typer.Option(help="column of the texts, for a model of texts")] = "text",
     task: Annotated[int | None, typer.Option(help="the task's id, in the task scenario")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write (default: print)")] = None,
     as_json: Json = False,
@@ -238,7 +239,7 @@ def predict(
     """Predict the class of every row."""
     from .predict import predict_rows
 
-    rows, accuracy = predict_rows(model, data, target, task)
+    rows, accuracy = predict_rows(model, data, target, task, text)
     if accuracy is not None:
         errors.print(f"accuracy {100 * accuracy:.2f} % on {len(rows)} labelled rows", markup=False)
     if as_json:
@@ -259,16 +260,21 @@ def update(
     model: Model,
     data: Annotated[str, typer.Argument(help="a data set's name, a file or a folder: the next task")],
     target: Annotated[str, typer.Option(help="column that holds the label")] = "label",
+    text: Annotated[str, typer.Option(help="column of the texts, for a model of texts")] = "text",
     test: Annotated[str | None, typer.Option(help="file with the test set")] = None,
     as_json: Json = False,
 ) -> None:
     """Learn new data as the next task; write a new model beside the old; show what it cost."""
     from .predict import fitting
     from .runner import collect
+    from .store import is_linear
     from .update import find
-    from .update import update as learn
 
-    dataset = fitting(find(model), data, target, test)
+    dataset = fitting(find(model), data, target, test, text)
+    if is_linear(find(model)):
+        from .linear.runner import update as learn
+    else:
+        from .update import update as learn
     done = learn(model, dataset, shlex.join(["lifelong", "update", str(model), data]))
     folder = done.model.parent
     collect(folder)
@@ -307,14 +313,84 @@ def show(
         print(f"picture: {made.draw(out)}")
 
 
+@app.command()
+def explain(
+    model: Model,
+    label: Annotated[str | None, typer.Option(help="of this class alone")] = None,
+    top: Annotated[int, typer.Option(help="features of each class")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show the features that weigh most for each class, in a model of a linear learner."""
+    from .linear import explain as weights_of
+
+    at_least(1, top=top)
+    found = weights_of(_linear(model), label, top)
+    if as_json:
+        print(json.dumps({name: [dataclasses.asdict(w) for w in ws] for name, ws in found.items()}))
+        return
+    for name, weights in found.items():
+        print(name)
+        for weight in weights:
+            print(f"    {weight}")
+
+
+@app.command()
+def diff(
+    model: Model,
+    other: Annotated[Path, typer.Argument(help="the model to compare with")],
+    data: Annotated[str, typer.Argument(help="a data set's name or a file, answered by both")],
+    target: Annotated[str, typer.Option(help="column of the label, if there is one")] = "label",
+    text: Annotated[str, typer.Option(help="column of the texts, for models of texts")] = "text",
+    as_json: Json = False,
+) -> None:
+    """Show which predictions differ between two models, by class."""
+    from .linear.explain import flips
+    from .predict import answers
+
+    found = flips(*answers((model, other), data, target, text))
+    if as_json:
+        pairs = [{"before": a, "after": b, "rows": n} for (a, b), n in found.counts.items()]
+        print(
+            json.dumps(
+                {
+                    "rows": found.rows,
+                    "flipped": (found.flipped + 1).tolist(),
+                    "pairs": pairs,
+                    "fixed": found.fixed,
+                    "broken": found.broken,
+                }
+            )
+        )
+        return
+    table = Table("before", "after", "rows", box=None)
+    for (before, after), count in found.counts.items():
+        table.add_row(str(before), str(after), str(count))
+    Console(highlight=False).print(table)
+    known = "" if found.fixed is None else f": {found.fixed} mended, {found.broken} broken"
+    print(f"{len(found.flipped)} of {found.rows} predictions differ{known}")
+
+
 # ---- what the commands share
+def _linear(model: Path) -> Any:
+    """The linear learner in a model file."""
+    from .linear import load
+    from .update import find
+
+    return load(find(model))
+
+
 def _folder(spec: Spec, out: Path | None) -> Path:
-    return out or Path("runs") / Path(spec.data).stem
+    return out or Path("runs") / ("stdin" if spec.data == "-" else Path(spec.data).stem)
 
 
 def _check(specs: list[Spec]) -> None:
     """Everything that can be refused before anything is written, and what is known to fail."""
     for spec in specs:
+        if spec.linear:
+            spec.make_linear()
+            if not spec.flows:
+                spec.make_stream()
+            continue
         learner = spec.make_learner()
         at_least(1, threads=spec.threads, evaluate_every=spec.evaluate_every)
         learner.check(spec.make_stream().scenario)

@@ -22,7 +22,7 @@ from .optimize import Optimizer
 from .optimize import optimizer as make_optimizer
 from .samples import Samples
 from .state import Derived, MemoryState
-from .store import restore, save, state
+from .store import held, hold, restore, save, state
 from .stream import Task
 
 OUTPUT_SPACES = {"task": "task", "domain": "all", "class": "seen", "free": "all"}
@@ -825,6 +825,22 @@ class Learner:
             x: inputs ``[n, ...]``, shaped as those it learned from.
             task: the task's id; needed in the ``task`` scenario and only there.
         """
+        samples = self._asked(x, task)
+        columns, answers = answerable(self) if task is None else self.heads[task], self.objective.answers
+        found = [answers(self, batch, self.scores(batch), columns) for batch in self.batches(samples)]
+        return np.concatenate(found) if found else np.empty(0, np.array(self.classes).dtype)
+
+    def decision(self, x: Any, task: int | None = None) -> np.ndarray:
+        """The scores by which :meth:`predict` decides, ``[n, width]``, of the classes in their order.
+
+        Those of classes that may not be answered are -1e9.
+        """
+        batches = self.batches(self._asked(x, task))
+        found = [self.admitted(batch, Outputs(scores=self.scores(batch))) for batch in batches]
+        return self.ops.numpy(self.ops.concat(found)) if found else np.empty((0, self.width))
+
+    def _asked(self, x: Any, task: int | None) -> Samples:
+        """The rows of a question, checked."""
         if self.inputs is None or not self.ready:
             raise LifelongError("this learner has learned nothing yet: call learn first")
         x = np.ascontiguousarray(x)
@@ -835,11 +851,7 @@ class Learner:
         if task is not None and task not in self.heads:
             raise unknown("task", task, map(str, self.heads))
         samples = Samples(x=x)
-        if task is not None:
-            samples = samples.replace(task=np.full(len(x), task))
-        columns, answers = answerable(self) if task is None else self.heads[task], self.objective.answers
-        found = [answers(self, batch, self.scores(batch), columns) for batch in self.batches(samples)]
-        return np.concatenate(found) if found else np.empty(0, np.array(self.classes).dtype)
+        return samples if task is None else samples.replace(task=np.full(len(x), task))
 
     # ---- saving
     def save(self, path: str | Path) -> None:
@@ -853,6 +865,13 @@ class Learner:
     def restore(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
         """Load what :meth:`state` returned."""
         restore(self, arrays, manifest)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For ``copy`` and ``pickle``: the copy goes on learning exactly as this one would."""
+        return held(self)
+
+    def __setstate__(self, found: dict[str, Any]) -> None:
+        hold(self, found)
 
     def _check_inputs(self, x: np.ndarray) -> None:
         """Refuse inputs that are not like those learned from."""

@@ -16,28 +16,52 @@ from .data.tables import unlabelled_rows
 from .errors import LifelongError
 from .learner import Learner
 from .samples import Dataset
-from .store import load_all
+from .store import is_linear, load_all
 from .update import find
 
 
 def predict_rows(
-    model: str | Path, data: str, target: str, task: int | None
+    model: str | Path, data: str, target: str, task: int | None, text: str = "text"
 ) -> tuple[list[Any], float | None]:
     """(the predicted class of every row, the accuracy where the data has labels).
 
     Or the objective's other answers: lists of labels, numbers. Of a data set that has a name, its test
     set; of a folder of images, those in it or in its folders.
     """
-    learner, extra, _ = load_all(find(model))
-    x, labels = _inputs(learner, extra, data, target)
-    predicted = learner.predict(x, task).tolist()
-    if labels is None or not learner.objective.labels:
+    predicted, labels = _answers(find(model), data, target, task, text)
+    if labels is None:
         return predicted, None
     return predicted, float(np.mean([p == y for p, y in zip(predicted, labels, strict=True)]))
 
 
-def fitting(model: Path, data: str, target: str, test: str | None) -> Dataset:
+def answers(
+    models: Sequence[str | Path], data: str, target: str, text: str = "text"
+) -> list[Sequence[Any] | np.ndarray | None]:
+    """The predictions of each model for the same rows, and the labels where there are any."""
+    found = [_answers(find(model), data, target, None, text) for model in models]
+    return [*(predicted for predicted, _ in found), found[0][1]]
+
+
+def _answers(
+    path: Path, data: str, target: str, task: int | None, text: str
+) -> tuple[list[Any], Sequence[str | None] | np.ndarray | None]:
+    """(the predictions, the labels where there are any)."""
+    if is_linear(path):
+        return _linear(path, data, target, text)
+    learner, extra, _ = load_all(path)
+    x, labels = _inputs(learner, extra, data, target)
+    return learner.predict(x, task).tolist(), labels if learner.objective.labels else None
+
+
+def fitting(model: Path, data: str, target: str, test: str | None, text: str = "text") -> Dataset:
     """The data set, encoded as the model's was."""
+    if is_linear(model):
+        from .linear.runner import read_model
+
+        linear, _, _, scaling = read_model(model)
+        if linear.takes_texts:
+            return sets.texts(data, text, target, test=test)
+        return sets.table(data, target, test=test, encoder=scaling)
     learner, extra, _ = load_all(model)
     kind, encoder = _kind(data, extra), _encoder(extra)
     if kind == "tables":
@@ -45,6 +69,24 @@ def fitting(model: Path, data: str, target: str, test: str | None) -> Dataset:
     if kind == "images":
         return sets.images(data, test, _size(learner))
     return sets.load(data, target=target, test=test)
+
+
+def _linear(
+    path: Path, data: str, target: str, text: str
+) -> tuple[list[Any], Sequence[str | None] | np.ndarray | None]:
+    """Of a linear learner."""
+    from .linear.runner import read_model
+
+    learner, _, _, encoder = read_model(path)
+    labels: Sequence[str | None] | np.ndarray | None
+    if encoder is not None:
+        x, labels = unlabelled_rows(data, encoder, target)
+    elif data in sets.TEXTS:
+        dataset = sets.published_texts(data)
+        x, labels = dataset.test.x, [dataset.classes[y] for y in dataset.test.y]
+    else:
+        x, labels = sets.unlabelled_texts(data, text, target)
+    return learner.predict(x).tolist(), labels
 
 
 def _inputs(

@@ -101,7 +101,7 @@ def run(
                     arrays, whole = read_arrays(folder / "model.safetensors")
                     learner.restore(arrays, whole["state"])
                 return _finish(folder)
-        _reset_peak_memory()
+        reset_peak_memory()
         session = _Session(learner, stream, folder, evaluate_every, checkpoint_every, time_limit)
         with bar() if report is None else nullcontext(report) as session.report:
             session.learn()
@@ -403,20 +403,20 @@ def cost(learner: Learner, book: Book) -> dict[str, Any]:
         "seconds": book.seconds,
         "steps": book.steps,
         "samples_per_second": book.samples / book.seconds if book.seconds else 0.0,
-        "peak_memory_bytes": _peak_memory(),
+        "peak_memory_bytes": peak_memory(),
         "memory_bytes": learner.memory_bytes,
         "parameters": learner.parameters,
         "parameters_added": learner.parameters - learner.initial_parameters,
     }
 
 
-def _reset_peak_memory() -> None:
+def reset_peak_memory() -> None:
     """Forget the process's peak so far, where the system can (Linux)."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak_memory() -> int:
+def peak_memory() -> int:
     """The process's largest resident size in bytes: on Linux since the run began."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():

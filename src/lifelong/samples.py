@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -110,7 +111,8 @@ class Samples:
             array = self.columns[name]
             digest.update(f"{name}{array.dtype}{array.shape}".encode())
             for block in blocks(array):
-                digest.update(block.data)
+                texts = block.dtype == object
+                digest.update(json.dumps(block.tolist()).encode() if texts else block.data)
         return digest.hexdigest()
 
 

@@ -32,6 +32,13 @@ OTHERS = {"by": ("validation", "blur"), "whole": ("validation",)}
 """The streams, with the options that they take."""
 
 
+LINEAR = (
+    "perceptron", "pa", "pa-1", "pa-2", "cw", "cw-stdev", "arow", "scw-1", "scw-2", "nherd",
+    "nb", "cnb", "ncm", "slda", "ridge",
+)  # fmt: skip
+"""The learners of :mod:`lifelong.linear` by name; the package itself is imported when one is used."""
+
+
 def option(default: Any, help: str) -> Any:
     """A field that is a command-line option of the same name."""
     return field(default=default, metadata={"help": help})
@@ -49,6 +56,7 @@ class Spec:
     classes_per_task: int | None = option(None, "classes of a split's task (own files: all)")
     by: str | None = option(None, "column that tells the task")
     target: str = option("label", "column that holds the label")
+    text: str | None = option(None, "column that holds texts, for a linear method (default: text)")
     test: str | None = option(None, "file with the test set (otherwise 20 % is held out)")
     objective: str = option("classification", "classification, multi-label or regression")
     scale: str = option("first", "table: scale numbers by the first task's mean and sd; or none")
@@ -75,9 +83,7 @@ class Spec:
 
     def make_stream(self) -> Stream:
         """The stream of tasks."""
-        dataset = _dataset(
-            self.data, self.target, self.by, self.test, self.scale, self.missing, self.image_size
-        )
+        dataset = self._data()
         at_least(1, tasks=self.tasks, classes_per_task=self.classes_per_task)
         kind, column = self._kind("task" in dataset.train)
         counts = {"tasks": self.tasks, "classes_per_task": self.classes_per_task}
@@ -99,9 +105,73 @@ class Spec:
             if self.stream != "split":
                 raise LifelongError(f"--by and --stream {self.stream} contradict each other: give one")
             return "by", self.by
-        if self.stream == "split" and self.classes_per_task is None and self.data not in data.DATASETS:
+        named = self.data in data.DATASETS or (self.data in data.TEXTS and self.scenario != "free")
+        if self.stream == "split" and self.classes_per_task is None and not named:
             return ("by", "task") if has_tasks else ("whole", None)
         return self.stream, None
+
+    def _data(self) -> Dataset:
+        """The data set: texts, where they are named and the method takes them."""
+        linear = self.linear
+        if self.data in data.TEXTS and not linear:
+            raise LifelongError(f"{self.data} holds texts: choose a linear method, as in --method cw")
+        if self.text is not None and not linear:
+            raise LifelongError(
+                f"{self.method} takes no texts: choose a linear method, as in --method cw"
+            )
+        if linear and self.takes_texts:
+            if self.data in data.TEXTS:
+                return data.published_texts(self.data)
+            return data.texts(self.data, self.text or "text", self.target, self.by, self.test)
+        return _dataset(
+            self.data, self.target, self.by, self.test, self.scale, self.missing, self.image_size
+        )
+
+    @property
+    def linear(self) -> bool:
+        """Whether the method is a linear learner."""
+        return self.method in LINEAR
+
+    @property
+    def flows(self) -> bool:
+        """Whether the data is a file of texts that is read once, from its start to its end."""
+        file = self.scenario == "free" and self.by is None and Path(self.data).is_file()
+        return self.linear and (self.data == "-" or (file and self.takes_texts))
+
+    @property
+    def takes_texts(self) -> bool:
+        """Whether the data are texts: a set of them, or files with a column of them."""
+        if self.data == "-":
+            return True
+        return self.text is not None or self.data in data.TEXTS or data.has_column(self.data, "text")
+
+    def make_linear(self) -> Any:
+        """A fresh linear learner, with what it needs for texts and for a memory."""
+        from .linear import HashingText, Replay, TextClassifier, make
+        from .linear.defaults import weighting
+
+        options = self._set()
+        options.pop("stream", None)
+        mine = {self.method, "text", "replay"}
+        for part in options:
+            if part not in mine:
+                raise unknown("part in --set", part, [*mine, "stream"])
+        own, texts = options.get(self.method, {}), options.get("text", {})
+        if self.takes_texts:
+            accept(texts, [f.name for f in fields(HashingText)], "text")
+            vectorizer = HashingText(**{"weighting": weighting(self.method)} | texts)
+            learner = TextClassifier(make(self.method, vectorizer.weighting, **own), vectorizer)
+        elif texts:
+            raise LifelongError("--set text... is for texts: this data has none")
+        else:
+            learner = make(self.method, **own)
+        again = options.get("replay", {})
+        if self.memory is None and again:
+            raise LifelongError("--set replay... needs a memory: give --memory 1000")
+        if self.memory is not None:
+            accept(again, ("admission", "replays", "batch"), "replay")
+            learner = Replay(learner, memory=_value(self.memory), seed=self.seed, **again)
+        return learner.checked()
 
     def make_learner(self) -> Learner:
         """A fresh learner."""
@@ -147,6 +217,8 @@ class Spec:
         """Whether a part of the method stores samples, so that ``memory`` means something."""
         from .methods import registry
 
+        if self.linear:
+            return True
         kinds = [registry()[part] for part in part_names(self.method) if part in registry()]
         return any(f.name == "capacity" for kind in kinds for f in fields(kind))  # type: ignore[arg-type]
 
@@ -175,6 +247,22 @@ class Spec:
 
     def run(self, out: str | Path | None = None, report: Any = None) -> Result:
         """Run it; see :func:`lifelong.run`."""
+        if self.linear:
+            from .linear import runner
+
+            shared = {
+                "method": self.method,
+                "seed": self.seed,
+                "time_limit": self.time_limit,
+                "command": self.command(),
+                "report": report,
+            }
+            if self.flows:
+                blocks = data.text_blocks(self.data, self.text or "text", self.target)
+                name = "standard input" if self.data == "-" else Path(self.data).stem
+                return runner.run_flow(self.make_linear(), blocks, name, out, **shared)
+            learner, stream = self.make_linear(), self.make_stream()
+            return runner.run(learner, stream, out, epochs=self.epochs or 1, **shared)
         from .runner import run
 
         return run(

@@ -49,6 +49,12 @@ def configuration(learner: Learner) -> dict[str, Any]:
 def from_configuration(configuration: dict[str, Any], **changes: Any) -> Learner:
     """A fresh learner from :func:`configuration`; ``changes`` replace arguments (model, device)."""
     from .learner import Learner
+
+    return Learner(**arguments_of(configuration, **changes))
+
+
+def arguments_of(configuration: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The arguments of the learner of :func:`configuration`, some of them changed."""
     from .methods import method
 
     arguments = dict(configuration)
@@ -61,7 +67,7 @@ def from_configuration(configuration: dict[str, Any], **changes: Any) -> Learner
         arguments["boundaries"] = detection.make(fields.pop("name"), **fields)
     if "model" not in changes:
         arguments["model"] = _model_from_json(arguments["model"])
-    return Learner(**(arguments | changes))
+    return arguments | changes
 
 
 def _model_to_json(model: Any) -> dict[str, Any]:
@@ -161,6 +167,25 @@ def _below(arrays: Arrays, prefix: str) -> Arrays:
     return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
 
 
+# ---- copies
+def held(learner: Learner) -> dict[str, Any]:
+    """All that a copy of the learner is made from: JSON and arrays, and a model of the user's own."""
+    found: dict[str, Any] = {"configuration": configuration(learner)}
+    if not isinstance(learner.model, models.Recipe):
+        found["model"] = learner.model
+    if learner.inputs is not None:
+        found["arrays"], found["state"] = state(learner)
+    return found
+
+
+def hold(learner: Learner, found: dict[str, Any]) -> None:
+    """Make the empty ``learner`` that from which :func:`held` came."""
+    changes = {"model": found["model"]} if "model" in found else {}
+    type(learner).__init__(learner, **arguments_of(found["configuration"], **changes))
+    if "state" in found:
+        restore(learner, found["arrays"], found["state"])
+
+
 # ---- files
 def save(
     learner: Learner,
@@ -186,6 +211,11 @@ def save(
         "guards": len(guards),
     }
     write_arrays(Path(path), arrays, whole)
+
+
+def is_linear(path: Path) -> bool:
+    """Whether a model file holds a linear learner, which :func:`lifelong.linear.load` reads."""
+    return "linear" in read_arrays(path)[1]
 
 
 def load(path: str | Path, **changes: Any) -> Learner:

@@ -39,7 +39,7 @@ def find(path: str | Path) -> Path:
     """The model file: the path itself, or the newest version in a folder."""
     path = Path(path)
     if path.is_dir():
-        versions = sorted(path.glob("model*.safetensors"), key=_version)
+        versions = sorted(path.glob("model*.safetensors"), key=version_of)
         if not versions:
             raise LifelongError(f"no model in {path}: make one with lifelong run DATA --out {path}")
         return versions[-1]
@@ -48,7 +48,8 @@ def find(path: str | Path) -> Path:
     return path
 
 
-def _version(path: Path) -> int:
+def version_of(path: Path) -> int:
+    """2 of ``model-2.safetensors``, 1 of ``model.safetensors``."""
     match = re.fullmatch(r"model-(\d+)", path.stem)
     return int(match[1]) if match else 1
 
@@ -65,7 +66,7 @@ def update(path: str | Path, data: Dataset, command: str = "ll.update(...)") -> 
     """
     with lock(find(path).parent):
         old = find(path)
-        new = old.with_name(f"model-{_version(old) + 1}.safetensors")
+        new = old.with_name(f"model-{version_of(old) + 1}.safetensors")
         if new.exists():
             raise LifelongError(f"{new} is there already: update that one, or move it away")
         learner, extra, guards = load_all(old)
@@ -76,7 +77,7 @@ def update(path: str | Path, data: Dataset, command: str = "ll.update(...)") -> 
             raise LifelongError(f"{old} has just learned this data: update it with new data")
         with using_threads(learner, record["hyperparameters"]["threads"]):
             done = _learn(learner, record, guards, data, new, command)
-        done.result.save(new.parent / "runs" / f"update-{_version(new)}" / "run.json")
+        done.result.save(new.parent / "runs" / f"update-{version_of(new)}" / "run.json")
         extra |= {"result": done.result.data, "learned": fingerprint}
         save(learner, new, extra, guards)
     return done
@@ -100,7 +101,7 @@ def _learn(
     book.seconds = time.monotonic() - started
     guards.append(guard(learner, task))
     found, after = _scores(learner, guards)
-    book.rows = _longer(record, before, after)
+    book.rows = longer(record, before, after)
     if found is not None:
         book.confusion, book.summary = found.confusion, found.summary
     names = [*record["tasks"], data.name]
@@ -150,7 +151,7 @@ def _scores(learner: Learner, guards: list[Samples]) -> tuple[Evaluation | None,
     }
 
 
-def _longer(
+def longer(
     record: dict[str, Any], before: dict[str, Scores], after: dict[str, Scores]
 ) -> list[dict[str, Scores]]:
     """R, one task longer: it gains a row, and a column of which only the last row is known."""

@@ -17,12 +17,16 @@ from .frameworks import from_huggingface, from_tensorflow, from_torch
 from .images import images, is_images
 from .own import arrays, npz
 from .published import cifar10, cifar100, digits, fashion_mnist, mnist, mnist_5k, omniglot
-from .tables import AnyPath, is_tables, table
+from .tables import AnyPath, has_column, is_tables, table
+from .texts import PUBLISHED as TEXTS
+from .texts import blocks as text_blocks
+from .texts import published as published_texts
+from .texts import texts, unlabelled_texts
 
 __all__ = [
-    "DATASETS", "Encoder", "Entry", "arrays", "cifar10", "cifar100", "digits", "fashion_mnist",
-    "from_huggingface", "from_tensorflow", "from_torch", "images", "load", "mnist", "mnist_5k",
-    "omniglot", "table",
+    "DATASETS", "TEXTS", "Encoder", "Entry", "arrays", "cifar10", "cifar100", "digits", "fashion_mnist",
+    "from_huggingface", "from_tensorflow", "from_torch", "has_column", "images", "load", "mnist",
+    "mnist_5k", "omniglot", "published_texts", "table", "text_blocks", "texts", "unlabelled_texts",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Your own data: tables in CSV and Parquet files."""
+"""Your own data: tables in CSV, JSONL and Parquet files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .own import Table, first_line, label_names, partition
 if TYPE_CHECKING:
     import pyarrow
 
-FORMATS = (".csv", ".parquet")
+FORMATS = (".csv", ".jsonl", ".parquet")
 BATCH = 2048
 """Rows of a Parquet file that are read at once."""
 AnyPath = str | os.PathLike[str]
@@ -40,7 +40,7 @@ def table(
     encoder: Encoder | None = None,
     drop: Collection[str] = (),
 ) -> Dataset:
-    """A data set of CSV or Parquet files.
+    """A data set of CSV, JSONL (a JSON object a line) or Parquet files.
 
     ``path`` is a file; or, one file a task, a folder (its files in the order of their names,
     ``task2`` before ``task10``) or a list of files (in its own order). Each row is a sample: the
@@ -66,7 +66,7 @@ def table(
         text = rows.sources[0].text
         held = read_rows(test, target, by, drop=drop, encoder=encoder, text=text, first_id=first_id)
         _same(rows.columns, held.columns, "the test set", "the training set")
-    return encoded(name or _title(path), rows, held, by or "task", scale, missing, encoder)
+    return encoded(name or title(path), rows, held, by or "task", scale, missing, encoder)
 
 
 def encoded(
@@ -136,7 +136,7 @@ class Source:
             return
         start = 1
         lean = {"buffer_size": 2**20, "pre_buffer": False}  # else it reads the whole file ahead
-        with _reading(self.file), parquet.ParquetFile(self.file, **lean) as file:
+        with reading(self.file), parquet.ParquetFile(self.file, **lean) as file:
             for batch in file.iter_batches(BATCH, columns=list(names)):
                 rows = np.arange(start, start := start + batch.num_rows)
                 yield Chunk(pyarrow.Table.from_batches([batch]).select(names), self.file, rows)
@@ -234,9 +234,9 @@ def gather(
     columns = [column for column in names if column not in others]
     labels = None
     if target in names:
-        labels = np.concatenate([_text(source, target) for source in sources])
+        labels = np.concatenate([names_of(source, target) for source in sources])
     if by is not None:
-        task = np.concatenate([_text(source, by) for source in sources]).tolist()
+        task = np.concatenate([names_of(source, by) for source in sources]).tolist()
     ids = np.arange(first_id, first_id + sum(source.rows for source in sources))
     if own_id:
         ids = np.concatenate([_ids(source) for source in sources])
@@ -265,6 +265,11 @@ def _fits(encoder: Encoder, names: Sequence[str], file: Path) -> None:
             raise LifelongError(f"{file} has a column {name!r} that the model has not learned: drop it")
 
 
+def open_tables(paths: AnyPath | Sequence[AnyPath], text: Collection[str]) -> list[Source]:
+    """The files, the columns named in ``text`` read as they are written."""
+    return [_open(file, text) for file in _files(paths)[0]]
+
+
 def _files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
     """The files, and whether each is a task."""
     many = True
@@ -276,13 +281,13 @@ def _files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
     else:
         files, many = [folder], False
     if not files:
-        what = "one .csv or .parquet file a task, or one folder of images a class"
+        what = "one .csv, .jsonl or .parquet file a task, or one folder of images a class"
         raise LifelongError(f"{paths} holds no files: give {what}")
     for file in files:
         if not file.is_file():
             raise LifelongError(f"there is no file {file}: check the path")
         if file.suffix.lower() not in FORMATS:
-            raise LifelongError(f"cannot read {file}: give a .csv or .parquet file")
+            raise LifelongError(f"cannot read {file}: give a .csv, .jsonl or .parquet file")
     return files, many
 
 
@@ -292,13 +297,21 @@ def is_tables(path: Path) -> bool:
     return any(file.suffix.lower() in FORMATS for file in files)
 
 
+def has_column(path: AnyPath, name: str) -> bool:
+    """Whether ``path`` is a table, or tables, and the first has a column of this name."""
+    where = Path(path).expanduser()
+    if not where.exists() or not is_tables(where):
+        return False
+    return name in _open(_files(path)[0][0], ()).schema.names
+
+
 def natural(path: Path) -> list[tuple[int, str]]:
     """A key that sorts numbers in a name by value."""
     parts = re.split(r"([0-9]+)", path.name)
     return [(int(p), "") if i % 2 else (0, p) for i, p in enumerate(parts)]
 
 
-def _title(path: AnyPath | Sequence[AnyPath]) -> str:
+def title(path: AnyPath | Sequence[AnyPath]) -> str:
     if not isinstance(path, str | os.PathLike):
         return Path(path[0]).resolve().parent.name
     whole = Path(path).expanduser().resolve()
@@ -306,7 +319,7 @@ def _title(path: AnyPath | Sequence[AnyPath]) -> str:
 
 
 @contextmanager
-def _reading(file: Path | str) -> Iterator[None]:
+def reading(file: Path | str) -> Iterator[None]:
     """What goes wrong in a file, in one line."""
     import pyarrow
 
@@ -323,9 +336,9 @@ def _reading(file: Path | str) -> Iterator[None]:
 def _open(file: Path, text: Collection[str]) -> Source:
     """One file; of a CSV file, the columns named in ``text`` are read as they are written."""
     import pyarrow
-    from pyarrow import csv, parquet
+    from pyarrow import csv, json, parquet
 
-    with _reading(file):
+    with reading(file):
         size = file.stat().st_size
         if size == 0:
             raise LifelongError(f"{file} is empty: give it a header and rows")
@@ -338,6 +351,9 @@ def _open(file: Path, text: Collection[str]) -> Source:
                     column_types=dict.fromkeys(text, pyarrow.string()), strings_can_be_null=True
                 ),
             )
+            source = Source(file, read.schema, read.num_rows, read)
+        elif file.suffix.lower() == ".jsonl":
+            read = json.read_json(file, json.ReadOptions(block_size=min(size + 1, 2**31 - 1)))
             source = Source(file, read.schema, read.num_rows, read)
         else:
             with parquet.ParquetFile(file) as opened:
@@ -385,10 +401,12 @@ def _no_column(name: str, names: list[str], file: Path | str) -> LifelongError:
     return unknown("column", name, names)
 
 
-def _text(source: Source, name: str) -> np.ndarray:
+def names_of(source: Source, name: str, first: int = 1) -> np.ndarray:
     """A column as names, ``object [n]``; whole numbers lose a trailing ".0"."""
     from pyarrow import types
 
+    if name not in source.schema.names:
+        raise _no_column(name, source.schema.names, source.file)
     column = source.read([name]).column(name)
     if types.is_nested(column.type):
         raise LifelongError(
@@ -399,9 +417,8 @@ def _text(source: Source, name: str) -> np.ndarray:
     names = [*label_names(coded.dictionary.to_pylist()), None]
     codes = coded.indices.fill_null(len(names) - 1).to_numpy()
     short = [n and re.sub(r"^([+-]?[0-9]+)\.0+$", r"\1", n) for n in names]
-    values = np.array(short, object)[codes]
-    _present(np.array([value is None for value in short])[codes], source, name)
-    return values
+    _present(np.array([value is None for value in short])[codes], source, name, first)
+    return np.array(short, object)[codes]
 
 
 def _ids(source: Source) -> np.ndarray:
@@ -422,9 +439,10 @@ def _ids(source: Source) -> np.ndarray:
     return ids
 
 
-def _present(missing: np.ndarray, source: Source, name: str) -> None:
+def _present(missing: np.ndarray, source: Source, name: str, first: int = 1) -> None:
+    """Refuse a column with gaps; ``first`` is the number of the first row."""
     if missing.any():
-        row = int(missing.argmax()) + 1
+        row = int(missing.argmax()) + first
         raise LifelongError(
             f"column {name!r} of {source.file} has no value in row {row}: fill it or drop the row"
         )

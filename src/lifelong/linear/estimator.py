@@ -9,12 +9,14 @@ from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d, validate_data
 
 from ..errors import LifelongError, unknown
 from ..files import read_arrays, write_arrays
+from ..memory import Memory
+from ..samples import Samples
 
 FORMAT = 1
 
@@ -28,6 +30,10 @@ class Incremental(ClassifierMixin, BaseEstimator):
     it savable, copyable and mergeable. Its constructor only stores its arguments.
     """
 
+    classes_: np.ndarray
+    n_features_in_: int
+    by_row = False
+    """Whether it goes row by row, so that :meth:`_update` knows what was predicted of each."""
     sparse = True
     """Whether inputs may be sparse; they come as CSR then."""
 
@@ -38,9 +44,17 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def _widen(self, classes: int) -> None:
         """Make room for so many classes; those known keep what they have learned."""
 
-    def _update(self, X: Any, codes: np.ndarray) -> None:
-        """Learn rows ``X [n, features]`` whose labels are ``classes_[codes]``."""
+    def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray | None:
+        """Learn rows ``X [n, features]`` whose labels are ``classes_[codes]``.
+
+        ``known`` of the classes were there before; the others are ordered by their first row. A learner
+        that goes row by row returns the codes that it predicted of each row before it learned it.
+        """
         raise NotImplementedError
+
+    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
+        """Learn rows again that were learned before."""
+        self._update(X, codes, known)
 
     def _scores(self, X: Any) -> np.ndarray:
         """``[n, classes]``, the largest wins."""
@@ -51,7 +65,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
     ) -> None:
         """Take in what others know, for :func:`lifelong.linear.merge`. ``classes_`` are united already.
 
-        Each of ``others``, and ``base``, comes with the places ``[its classes]`` of its classes in ``classes_``.
+        Each of ``others``, and ``base``, comes with the places of its classes in ``classes_``.
         """
         raise LifelongError(f"{type(self).__name__} cannot be merged: train one on all data")
 
@@ -59,7 +73,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from nothing: ``X [n, features]``, ``y [n]``. What was learned before is forgotten."""
         self._forget()
-        return self._learn(X, y, np.unique(column_or_1d(y, warn=True)))
+        self._learn(X, y, column_or_1d(y, warn=True))
+        return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Go on learning: ``X [n, features]``, ``y [n]``, whose labels may be new.
@@ -70,56 +85,96 @@ class Incremental(ClassifierMixin, BaseEstimator):
         Raises:
             LifelongError: where rows and labels do not fit each other or what was learned before.
         """
-        return self._learn(X, y, classes)
+        self._learn(X, y, classes)
+        return self
+
+    def progress(self, X: Any, y: Any) -> np.ndarray:
+        """Learn as :meth:`partial_fit` does, and return what was predicted of each row before.
+
+        That is progressive validation (Blum, Kalai & Langford, 1999): every row is a test first. A
+        learner that does not go row by row predicts all of them, then learns them.
+        """
+        known = len(getattr(self, "classes_", ()))
+        ahead = self.predict(X) if known and not self.by_row else None
+        codes = self._learn(X, y, None)
+        if known:
+            return self.classes_[codes] if ahead is None else ahead
+        unknown = np.full(len(y), None, object)
+        if codes is not None:
+            unknown[1:] = self.classes_[codes[1:]]  # of the very first row there was no answer
+        return unknown
+
+    def rehearse(self, X: Any, y: Any) -> Self:
+        """Learn rows again that were learned before: one more pass. Texts are not counted anew."""
+        check_is_fitted(self)
+        X = self._checked(X, reset=False)
+        labels = column_or_1d(y, warn=True)
+        if len(labels) != _num_samples(X):
+            raise LifelongError(
+                f"X has {_num_samples(X)} rows and y {len(labels)} labels: give one a row"
+            )
+        if not np.isin(labels, self.classes_).all():
+            raise LifelongError("rehearse is for rows learned before: there are new labels among them")
+        self._rehearse(X, self._encode(labels), len(self.classes_))
+        return self
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Scores ``[n, classes]`` in the order of ``classes_``; ``[n]`` of the second where there are two."""
-        check_is_fitted(self)
-        scores = self._scores(self._checked(X, reset=False))
+        """Scores ``[n, classes]`` in the order of ``classes_``; of two classes ``[n]``, the second's."""
+        scores = self.scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def scores(self, X: Any) -> np.ndarray:
+        """``[n, classes]``, however many classes there are; the largest wins."""
+        check_is_fitted(self)
+        return self._scores(self._checked(X, reset=False))
 
     def predict(self, X: Any) -> np.ndarray:
         """The labels ``[n]`` of rows ``X [n, features]``."""
-        check_is_fitted(self)
-        return self.classes_[self._scores(self._checked(X, reset=False)).argmax(1)]
+        best = self.scores(X).argmax(1)
+        return self.classes_[best]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self.sparse
         return tags
 
+    def checked(self) -> Self:
+        """Itself, where its hyper-parameters make sense; :meth:`fit` finds out too, but later."""
+        trial = clone(self)
+        trial.n_features_in_ = 1
+        trial._start()
+        return self
+
     # ---- learning
     def _forget(self) -> None:
-        """Drop what was learned: the attributes whose names end in an underscore."""
-        for name in [name for name in vars(self) if name.endswith("_")]:
+        """Drop all that was learned: what ends with an underscore."""
+        for name in [n for n in vars(self) if n.endswith("_")]:
             delattr(self, name)
 
-    def _learn(self, X: Any, y: Any, classes: Any) -> Self:
+    def _learn(self, X: Any, y: Any, classes: Any) -> np.ndarray | None:
         first = not hasattr(self, "classes_")
         X = self._checked(X, reset=first)
         y = column_or_1d(y, warn=True)
-        if len(y) != X.shape[0]:
-            raise LifelongError(f"X has {X.shape[0]} rows and y {len(y)} labels: give one a row")
+        if len(y) != _num_samples(X):
+            raise LifelongError(f"X has {_num_samples(X)} rows and y {len(y)} labels: give one a row")
         check_classification_targets(y)
         if first:
             self._start()
             self.classes_ = np.empty(0, y.dtype)
-        self._update(X, self._encode(y, classes))
-        return self
+        if classes is not None:
+            self._encode(np.unique(np.asarray(classes)))
+        known = len(self.classes_)
+        return self._update(X, self._encode(y), known)
 
     def _checked(self, X: Any, reset: bool) -> Any:
         kinds = {"accept_sparse": "csr"} if self.sparse else {}
         return validate_data(self, X, reset=reset, dtype=(np.float64, np.float32), **kinds)
 
-    def _encode(self, y: np.ndarray, classes: Any) -> np.ndarray:
+    def _encode(self, y: np.ndarray) -> np.ndarray:
         """The places of the labels in ``classes_``, to which new ones are added as they come up."""
         coming, first, inverse = np.unique(y, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        labels = (
-            coming[order] if classes is None else np.concatenate([np.unique(classes), coming[order]])
-        )
         known = {label: i for i, label in enumerate(self.classes_.tolist())}
-        new = [label for label in dict.fromkeys(labels.tolist()) if label not in known]
+        new = [label for label in coming[np.argsort(first)].tolist() if label not in known]
         if new:
             if known and isinstance(new[0], str) != isinstance(next(iter(known)), str):
                 raise LifelongError(f"label {new[0]!r} is of another kind than {self.classes_[0]!r}")
@@ -128,16 +183,43 @@ class Incremental(ClassifierMixin, BaseEstimator):
             self._widen(len(known))
         return np.array([known[label] for label in coming.tolist()], np.int64)[inverse]
 
+    # ---- what it holds
+    @property
+    def takes_texts(self) -> bool:
+        """Whether its inputs are strings."""
+        return self.__sklearn_tags__().input_tags.string
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has learned."""
+        held = [v for name, v in vars(self).items() if name.endswith("_") and name != "classes_"]
+        sizes = [v.size for v in held if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+        return sum(sizes) + sum(v.parameters for v in held if isinstance(v, Incremental))
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of stored examples."""
+        return 0
+
     # ---- files
     def save(self, path: str | Path) -> None:
         """Write it to one safetensors file, from which :func:`load` makes it again."""
         arrays: dict[str, np.ndarray] = {}
-        manifest = _pack(self, "", arrays)
+        manifest = pack(self, "", arrays)
         write_arrays(Path(path), arrays, {"format": FORMAT, "linear": manifest})
 
     def copy(self) -> Self:
         """Another with the same knowledge, that learns on its own."""
         return copy.deepcopy(self)
+
+
+def as_csr(X: Any, dtype: str) -> sp.csr_array:
+    """CSR, no feature twice in a row (their values are added), zeros left out."""
+    rows = sp.csr_array(X, dtype=dtype)
+    if not getattr(X, "distinct", rows.has_canonical_format):
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows
 
 
 def load(path: str | Path) -> Any:
@@ -151,51 +233,67 @@ def load(path: str | Path) -> Any:
         raise LifelongError(f"{path} holds no linear learner: read it with ll.load")
     if whole["format"] != FORMAT:
         raise LifelongError(f"{path} has format {whole['format']}, this version reads {FORMAT}")
-    return _unpack(whole["linear"], "", arrays)
+    return unpack(whole["linear"], "", arrays)
 
 
-def _pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """The value as JSON; its arrays go to ``arrays`` under ``name``."""
     if isinstance(value, BaseEstimator):
-        held = {key: _pack(v, f"{name}/{key}", arrays) for key, v in vars(value).items()}
+        held = {key: pack(v, f"{name}/{key}", arrays) for key, v in vars(value).items()}
         return {"estimator": type(value).__name__, "holds": held}
     if isinstance(value, sp.csr_array | sp.csr_matrix):
         arrays |= {f"{name}/{key}": getattr(value, key) for key in ("data", "indices", "indptr")}
         return {"csr": list(value.shape)}
     if isinstance(value, np.ndarray) and value.dtype.kind in "USO":
-        return {"names": value.tolist()}
+        return {"names": value.tolist(), "kind": value.dtype.kind}
     if isinstance(value, np.ndarray):
         arrays[name] = value
         return {"array": value.dtype.str}
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.random.Generator):
+        return {"rng": value.bit_generator.state}
+    if isinstance(value, Memory):
+        columns = None if value.samples is None else dict(value.samples.columns)
+        return {"memory": pack(vars(value) | {"samples": columns}, name, arrays)}
     if isinstance(value, dict):
-        return {"dict": [[k, _pack(v, f"{name}/{i}", arrays)] for i, (k, v) in enumerate(value.items())]}
+        return {"dict": [[k, pack(v, f"{name}/{i}", arrays)] for i, (k, v) in enumerate(value.items())]}
     if isinstance(value, list | tuple):
-        packed = [_pack(v, f"{name}/{i}", arrays) for i, v in enumerate(value)]
+        packed = [pack(v, f"{name}/{i}", arrays) for i, v in enumerate(value)]
         return {"list" if isinstance(value, list) else "tuple": packed}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise LifelongError(f"{name.lstrip('/')} is {value!r}, which a file without pickle cannot hold")
 
 
-def _unpack(packed: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+def unpack(packed: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """What :func:`pack` packed."""
     if not isinstance(packed, dict):
         return packed
     kind, content = next(iter(packed.items()))
     if kind == "estimator":
         made = estimator(content)
-        vars(made).update({k: _unpack(v, f"{name}/{k}", arrays) for k, v in packed["holds"].items()})
+        vars(made).update({k: unpack(v, f"{name}/{k}", arrays) for k, v in packed["holds"].items()})
         return made
     if kind == "csr":
         return sp.csr_array(tuple(arrays[f"{name}/{k}"] for k in ("data", "indices", "indptr")), content)
     if kind == "names":
-        return np.array(content)
+        return np.array(content, object if packed["kind"] == "O" else None)
     if kind == "array":
         return arrays[name]
+    if kind == "rng":
+        made = np.random.default_rng()
+        made.bit_generator.state = content
+        return made
+    if kind == "memory":
+        memory = Memory(None)
+        vars(memory).update(unpack(content, name, arrays))
+        columns: Any = memory.samples
+        memory.samples = None if columns is None else Samples(**columns)
+        return memory
     if kind == "dict":
-        return {k: _unpack(v, f"{name}/{i}", arrays) for i, (k, v) in enumerate(content)}
-    found: Sequence[Any] = [_unpack(v, f"{name}/{i}", arrays) for i, v in enumerate(content)]
+        return {k: unpack(v, f"{name}/{i}", arrays) for i, (k, v) in enumerate(content)}
+    found: Sequence[Any] = [unpack(v, f"{name}/{i}", arrays) for i, v in enumerate(content)]
     return found if kind == "list" else tuple(found)
 
 

@@ -1,0 +1,105 @@
+"""Replay for any linear learner: a memory of examples, rehearsed between the new ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import at_least
+from ..memory import Memory
+from ..samples import Samples
+from .defaults import make
+from .estimator import Incremental
+from .text import TextClassifier, as_texts
+
+
+@dataclass(eq=False, repr=False)
+class Replay(Incremental):
+    """A learner that rehearses stored examples, so that classes it meets no more are not forgotten.
+
+    After every ``batch`` of new examples it learns as many stored ones again (``replays`` times as
+    many), drawn without repeats; then the new ones are offered to the memory. Confidence-weighted
+    learners forget a class as others do once it no longer comes: this is the cure.
+
+        Replay(TextClassifier("cw"), memory=1000)
+
+    A stored text is weighed anew whenever it is rehearsed, by the document frequencies of then.
+
+    Args:
+        learner: the learner, of texts or of dense rows, or its name.
+        memory: how many examples are stored: ``1000``, ``"50/class"``; of rows also bytes, ``"2MB"``.
+        admission: which stay, see :class:`lifelong.Memory`.
+        replays: rehearsed examples a new one.
+        batch: new examples between two rehearsals.
+        seed: of the draws.
+
+    Attributes:
+        learner_: the fitted learner.
+        memory_: a :class:`lifelong.Memory`; ``memory_.samples.x`` are the stored examples.
+    """
+
+    learner: Any = "cw"
+    memory: int | str = 1000
+    admission: str = "balanced"
+    replays: int = 1
+    batch: int = 32
+    seed: int = 0
+
+    sparse = False
+
+    @property
+    def by_row(self) -> bool:  # type: ignore[override]
+        return self.learner_.by_row
+
+    def _start(self) -> None:
+        at_least(1, batch=self.batch, replays=self.replays)
+        self.learner_ = make(self.learner)
+        self.learner_.n_features_in_ = getattr(self, "n_features_in_", 0)
+        self.learner_._start()
+        self.memory_ = Memory(self.memory, self.admission)
+        self.rng_ = np.random.default_rng(self.seed)
+
+    def _widen(self, classes: int) -> None:
+        self.learner_.classes_ = self.classes_
+        self.learner_._widen(classes)
+
+    def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray | None:
+        predicted = []
+        for start in range(0, len(codes), self.batch):
+            x, y = X[start : start + self.batch], codes[start : start + self.batch]
+            predicted.append(self.learner_._update(x, y, known))
+            known = max(known, int(y.max()) + 1)
+            drawn = self.memory_.draw(self.replays * len(y), self.rng_)
+            if drawn is not None:
+                self.learner_._rehearse(drawn.x, drawn.y, known)
+            ids = self.memory_.offered + np.arange(len(y))
+            self.memory_.offer(Samples(x=x, y=y, id=ids), self.rng_)
+        return np.concatenate(predicted) if self.by_row else None
+
+    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
+        self.learner_._rehearse(X, codes, known)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of stored examples."""
+        samples = self.memory_.samples
+        if samples is None:
+            return 0
+        return sum(len(text.encode()) for text in samples.x) if self._texts else samples.nbytes
+
+    def _scores(self, X: Any) -> np.ndarray:
+        return self.learner_._scores(X)
+
+    def _checked(self, X: Any, reset: bool) -> Any:
+        return as_texts(X) if self._texts else super()._checked(X, reset)
+
+    @property
+    def _texts(self) -> bool:
+        return isinstance(self.learner, TextClassifier)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.two_d_array = self._texts, not self._texts
+        return tags

@@ -1,0 +1,372 @@
+"""Runs of linear learners, in the words of the command line: the results are those of all runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import metrics
+from ..data import Encoder
+from ..errors import LifelongError
+from ..files import lock, read_arrays, write_arrays
+from ..progress import Report, bar
+from ..result import Result, read
+from ..runner import TimeUp, collect, peak_memory, reset_peak_memory, versions
+from ..samples import Dataset, Samples
+from ..stream import Stream, Task
+from ..update import Update, find, longer, version_of
+from .estimator import FORMAT, Incremental, pack, unpack
+
+BLOCK, GUARDS = 2048, 1000
+"""Rows that are learned at once; rows of a task that are kept to judge updates on."""
+
+
+@dataclass
+class Book:
+    """What a run has measured so far."""
+
+    rows: list[dict[str, list[float | None]]] = field(default_factory=list)
+    confusion: list[list[int]] | None = None
+    hits: int = 0
+    """Rows predicted rightly before they were learned."""
+    met: int = 0
+    seconds: float = 0.0
+
+
+def run(
+    learner: Incremental,
+    stream: Stream,
+    out: str | Path | None = None,
+    *,
+    method: str | None = None,
+    epochs: int = 1,
+    seed: int = 1,
+    time_limit: float | None = None,
+    command: str | None = None,
+    report: Report | None = None,
+) -> Result:
+    """Learn the tasks of a stream one after another and measure R; as :func:`lifelong.run` does.
+
+    The rows of a task are shuffled by ``seed``; those of a ``free`` stream come once, in their order.
+    A killed run goes on behind the last task that it had learned, and ends in the same bits.
+
+    Raises:
+        LifelongError: where the scenario tells the task at test time, or the folder's run is another.
+    """
+    if stream.scenario == "task":
+        raise LifelongError("linear learners are not told the task: use --scenario class or domain")
+    words = {
+        "data": stream.name,
+        "stream": stream.description,
+        "scenario": stream.scenario,
+        "fingerprint": stream.fingerprint,
+    }
+    key = _key(learner, method, seed, words | {"epochs": epochs})
+    folder = None if out is None else Path(out) / "runs" / key
+    with nullcontext() if folder is None else lock(folder):
+        if folder is not None and (folder / "run.json").exists():
+            return read(folder / "run.json")[0]
+        reset_peak_memory()
+        session = _Session(learner, list(stream), folder, epochs, seed, time_limit)
+        with bar() if report is None else nullcontext(report) as session.report:
+            session.learn()
+        about = words | {"key": key, "command": command or "lifelong.linear.run(...)"}
+        return session.finish(about, method, stream.encoder)
+
+
+def run_flow(
+    learner: Incremental,
+    blocks: Iterable[tuple[np.ndarray, np.ndarray]],
+    name: str,
+    out: str | Path | None = None,
+    *,
+    method: str | None = None,
+    seed: int = 1,
+    time_limit: float | None = None,
+    command: str | None = None,
+    report: Report | None = None,
+) -> Result:
+    """Learn a flow of rows in one pass, in their order, without ever holding more than a block of it.
+
+    One row of 20 is held out, until there are 1,000: R is the accuracy on them at the end. All others
+    are questions before they are lessons.
+
+    Args:
+        blocks: (inputs, labels) of some rows at a time, as :func:`lifelong.data.text_blocks` reads them.
+        name: of the data.
+    """
+    reset_peak_memory()
+    words = {"data": name, "stream": {"kind": "flow"}, "scenario": "free"}
+    key = _key(learner, method, seed, words)
+    folder = None if out is None else Path(out) / "runs" / key
+    with nullcontext() if folder is None else lock(folder):
+        session = _Session(learner, [], None, 1, seed, time_limit)
+        session.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
+        with bar() if report is None else nullcontext(report) as session.report:
+            session.flow(blocks, name)
+        about = words | {"key": key, "command": command or "lifelong.linear.run_flow(...)"}
+        return session.finish(about, method, None)
+
+
+def _key(learner: Incremental, method: str | None, seed: int, words: dict[str, Any]) -> str:
+    """A name for the run: a hash of what it is."""
+    whole = json.dumps([pack(learner, "", {}), words], sort_keys=True).encode()
+    digest = hashlib.blake2b(whole, digest_size=6).hexdigest()
+    return f"{method or type(learner).__name__.lower()}-{seed}-{digest}"
+
+
+class _Session:
+    """One sitting of a run."""
+
+    report: Report
+
+    def __init__(
+        self,
+        learner: Incremental,
+        tests: list[Task],
+        folder: Path | None,
+        epochs: int,
+        seed: int,
+        time_limit: float | None,
+    ) -> None:
+        self.learner, self.tests, self.epochs, self.seed = learner, tests, epochs, seed
+        self.options = pack(learner, "", {})
+        self.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
+        self.deadline = None if time_limit is None else time.monotonic() + time_limit
+        self.book = Book()
+        if self.checkpoint is not None and self.checkpoint.exists():
+            arrays, whole = read_arrays(self.checkpoint)
+            self.learner, self.book = unpack(whole["linear"], "", arrays), Book(**whole["book"])
+
+    def learn(self) -> None:
+        """Learn what is left of the stream, a row of R behind each task."""
+        for i in range(len(self.book.rows), len(self.tests)):
+            self.learn_task(self.tests[i])
+            row, self.book.confusion = evaluate(self.learner, self.tests)
+            self.book.rows.append(row)
+            self.save()
+
+    def learn_task(self, task: Task) -> None:
+        """Every row is a question before it is a lesson; more epochs rehearse it."""
+        names = np.array(task.classes)
+        order = np.arange(len(task.train))
+        if not task.ordered:
+            order = np.random.default_rng([self.seed, task.number]).permutation(order)
+        for epoch in range(self.epochs):
+            for start in range(0, len(order), BLOCK):
+                rows = task.train.take(order[start : start + BLOCK])
+                if epoch:
+                    started = time.monotonic()
+                    self.learner.rehearse(rows.x, names[rows.y])
+                    self.book.seconds += time.monotonic() - started
+                else:
+                    self.progress(rows.x, names[rows.y])
+                index, length = task.place
+                share = (epoch + (start + len(rows)) / len(order)) / self.epochs
+                self.say(f"task {index + 1} of {length}", (index + share) / length)
+
+    def progress(self, x: Any, labels: np.ndarray) -> None:
+        """Ask, then teach."""
+        started = time.monotonic()
+        self.book.hits += int((self.learner.progress(x, labels) == labels).sum())
+        self.book.met += len(labels)
+        self.book.seconds += time.monotonic() - started
+
+    def flow(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], name: str) -> None:
+        """Learn rows that come by once."""
+        held: list[tuple[np.ndarray, np.ndarray]] = []
+        met = kept = 0
+        for x, labels in blocks:
+            test = (met + np.arange(len(x))) % 20 == 19
+            test &= kept + np.cumsum(test) <= GUARDS
+            met, kept = met + len(x), kept + int(test.sum())
+            held.append((x[test], labels[test]))
+            if not test.all():
+                self.progress(x[~test], labels[~test])
+            self.say(name, 0.0)
+        if not kept:
+            raise LifelongError(f"{name} has {met} rows, too few to hold one of 20 out: give more")
+        x, labels = (np.concatenate(part) for part in zip(*held, strict=True))
+        classes, y = np.unique(labels, return_inverse=True)
+        rows = Samples(x=x, y=y, id=np.arange(kept))
+        self.tests = [Task(name, rows.take(slice(0)), rows, tuple(classes.tolist()), "free")]
+        row, self.book.confusion = evaluate(self.learner, self.tests)
+        self.book.rows.append(row)
+
+    def say(self, words: str, share: float) -> None:
+        """The live line."""
+        book = self.book
+        self.report(
+            f"{words}: {book.met:,} rows, {100 * book.hits / max(1, book.met):.1f} % right before they "
+            f"were learned, {book.met / max(book.seconds, 1e-9):,.0f} a second",
+            share,
+        )
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise TimeUp("the time limit was reached: run the same command to continue")
+
+    def save(self) -> None:
+        """A checkpoint."""
+        if self.checkpoint is not None:
+            arrays: dict[str, np.ndarray] = {}
+            whole = {"linear": pack(self.learner, "", arrays), "book": vars(self.book)}
+            write_arrays(self.checkpoint, arrays, whole)
+
+    def finish(self, about: dict[str, Any], method: str | None, encoder: Encoder | None) -> Result:
+        """The result; and, where there is a folder, its files."""
+        result = Result(
+            {
+                "output_space": "seen",
+                "method": method or type(self.learner).__name__.lower(),
+                "hyperparameters": {"learner": self.options, "epochs": self.epochs},
+                "seed": self.seed,
+                "tasks": [task.name for task in self.tests],
+                **measured(self.learner, self.book),
+                "hardware": {"machine": platform.machine(), "cores": os.cpu_count()},
+                **about,
+            }
+        )
+        if self.checkpoint is not None:
+            folder = self.checkpoint.parent
+            guards = [guard(task) for task in self.tests]
+            save(self.learner, folder / "model.safetensors", result, guards, encoder)
+            result.save(folder / "run.json")
+            self.checkpoint.unlink(missing_ok=True)
+            collect(folder.parent.parent)
+        return result
+
+
+def evaluate(
+    learner: Incremental, tests: list[Task]
+) -> tuple[dict[str, list[float | None]], list[list[int]]]:
+    """(scores on every task, of a learner that is told the task and of one that is not; confusion)."""
+    known = {name: i for i, name in enumerate(learner.classes_.tolist())}
+    row: dict[str, list[float | None]] = {"aware": [], "agnostic": []}
+    confusion = np.zeros((len(known), len(known)), int)
+    for task in tests:
+        scores = learner.scores(task.test.x)
+        columns = np.array([known.get(name, -1) for name in task.classes])
+        y, own = columns[task.test.y], columns[np.unique(task.test.y)]
+        own = own[own >= 0]
+        given = scores.argmax(1)
+        row["agnostic"].append(float((given == y).mean()))
+        told = own[scores[:, own].argmax(1)] if len(own) else np.full(len(y), -2)
+        row["aware"].append(float((told == y).mean()))
+        np.add.at(confusion, (y[y >= 0], given[y >= 0]), 1)
+    return row, confusion.tolist()
+
+
+def measured(learner: Incremental, book: Book) -> dict[str, Any]:
+    """The fields of a result that come from measuring the learner."""
+    rows = {kind: [row[kind] for row in book.rows] for kind in ("aware", "agnostic")}
+    summary = metrics.summarize(metrics.matrix(rows["agnostic"]), None, [])
+    recall, summary["balanced_accuracy"] = metrics.per_class(np.array(book.confusion))
+    summary["prequential_accuracy"] = book.hits / book.met
+    classes = [str(name) for name in learner.classes_.tolist()]
+    parameters = learner.parameters
+    return {
+        "classes": classes,
+        "R": rows["agnostic"],
+        "R_task_aware": rows["aware"],
+        "R_task_agnostic": rows["agnostic"],
+        "baseline": None,
+        "metrics": summary,
+        "recall": dict(zip(classes, recall, strict=True)),
+        "confusion": book.confusion,
+        "trace": [],
+        "plasticity": [],
+        "cost": {
+            "seconds": book.seconds,
+            "steps": book.met,
+            "samples_per_second": book.met / book.seconds if book.seconds else 0.0,
+            "peak_memory_bytes": peak_memory(),
+            "memory_bytes": learner.memory_bytes,
+            "parameters": parameters,
+            "parameters_added": parameters,
+        },
+        "versions": versions("numba") | versions("scikit-learn"),
+    }
+
+
+def guard(task: Task) -> Task:
+    """The task with up to 1,000 of its test rows alone: an update is judged on them."""
+    rows = task.test.take(np.random.default_rng(0).permutation(len(task.test))[:GUARDS])
+    return replace(task, train=rows.take(slice(0)), test=rows)
+
+
+# ---- model files
+def save(
+    learner: Incremental, path: Path, result: Result, guards: list[Task], encoder: Encoder | None
+) -> None:
+    """Write the learner, the result of its run, and what an update is judged on."""
+    arrays: dict[str, np.ndarray] = {}
+    kept = [[t.name, list(t.classes), t.test.x, t.test.y] for t in guards]
+    whole = {
+        "format": FORMAT,
+        "linear": pack(learner, "", arrays),
+        "guards": pack(kept, "guards", arrays),
+        "result": result.data,
+        "encoder": None if encoder is None else encoder.to_json(),
+    }
+    write_arrays(path, arrays, whole)
+
+
+def read_model(path: Path) -> tuple[Incremental, Result, list[Task], Encoder | None]:
+    """What :func:`save` wrote."""
+    arrays, whole = read_arrays(path)
+    if "result" not in whole:
+        raise LifelongError(f"{path} was not written by a run: its scores so far are not known")
+    guards = []
+    for name, classes, x, y in unpack(whole["guards"], "guards", arrays):
+        rows = Samples(x=x, y=y, id=np.arange(len(y)))
+        guards.append(Task(name, rows.take(slice(0)), rows, tuple(classes), "class"))
+    encoder = None if whole["encoder"] is None else Encoder.from_json(whole["encoder"])
+    return unpack(whole["linear"], "", arrays), Result(whole["result"]), guards, encoder
+
+
+def update(path: str | Path, data: Dataset, command: str) -> Update:
+    """Learn ``data`` as the model's next task and write a new model beside the old.
+
+    As :func:`lifelong.update.update`, for the model of a linear learner.
+    """
+    with lock(find(path).parent):
+        old = find(path)
+        new = old.with_name(f"model-{version_of(old) + 1}.safetensors")
+        if new.exists():
+            raise LifelongError(f"{new} is there already: update that one, or move it away")
+        learner, result, guards, encoder = read_model(old)
+        record, fingerprint = result.data, data.train.fingerprint()
+        if fingerprint == record.get("fingerprint"):
+            raise LifelongError(f"{old} has just learned this data: update it with new data")
+        place = len(guards), len(guards) + 1
+        task = Task(data.name, data.train, data.test, data.classes, "class", place, None, place[0])
+        guards.append(guard(task))
+        before, _ = evaluate(learner, guards)
+        session = _Session(
+            learner, [task], None, record["hyperparameters"]["epochs"], record["seed"], None
+        )
+        with bar() as session.report:
+            session.learn_task(task)
+        after, session.book.confusion = evaluate(learner, guards)
+        session.book.rows = longer(record, before, after)
+        changed = record | {
+            "key": f"{record['key']}+{place[1]}",
+            "data": " + ".join(dict.fromkeys([*record["data"].split(" + "), data.name])),
+            "tasks": [*record["tasks"], data.name],
+            "fingerprint": fingerprint,
+            **measured(learner, session.book),
+            "command": command,
+        }
+        done = Update(changed["tasks"], before["agnostic"], after["agnostic"], Result(changed), new)
+        done.result.save(new.parent / "runs" / f"update-{version_of(new)}" / "run.json")
+        save(learner, new, done.result, guards, encoder)
+    return done

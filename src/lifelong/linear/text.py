@@ -1,0 +1,288 @@
+"""Texts: into sparse rows by hashing, and a classifier that takes them as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from threading import local
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted
+
+from ..errors import LifelongError, one_of
+from . import tokens
+from .defaults import make, weighting
+from .estimator import Incremental
+
+ANALYZERS = ("word", "char")
+WEIGHTINGS = ("binary", "count", "tf", "tfidf")
+BLOCK = 1 << 19
+"""Bytes of text, about, that are turned into rows at once: what is made of them stays in the cache."""
+
+
+@dataclass(eq=False, repr=False)
+class HashingText(TransformerMixin, BaseEstimator):
+    """Texts as sparse rows: n-grams, hashed into 2^bits columns (Weinberger et al., ICML 2009).
+
+    Words are runs of two or more letters, digits and underscores of any script, in lower case; Han and
+    kana, which are written without spaces, are words each by itself.
+
+    ========== =============================================================================
+    weighting  an n-gram that occurs c times in a text, in df of N texts
+    ========== =============================================================================
+    binary     1
+    count      c
+    tf         1 + log c, the row of length 1
+    tfidf      (1 + log c) (1 + log (1 + N) / (1 + df)), the row of length 1
+    ========== =============================================================================
+
+    N and df count the texts learned so far (:meth:`learn`), never those to come.
+
+    Args:
+        weighting: one of the above.
+        analyzer: ``word`` or ``char``.
+        ngrams: the shortest and the longest.
+        bits: of the hash; 20 gives 1,048,576 columns.
+        vocabulary: whether to keep what n-gram a column stands for, so that weights can be explained.
+
+    Attributes:
+        df_: ``int32 [columns]``, in how many texts each occurred (``tfidf``).
+        documents_: how many texts were counted.
+        names_: the n-gram that first met each column, where they are kept.
+    """
+
+    weighting: str = "tfidf"
+    analyzer: str = "word"
+    ngrams: tuple[int, int] = (1, 1)
+    bits: int = 20
+    vocabulary: bool = False
+
+    def fit(self, texts: Any, y: Any = None) -> Self:
+        """Count the texts, from nothing."""
+        self._start()
+        self.learn(texts)
+        return self
+
+    def partial_fit(self, texts: Any, y: Any = None) -> Self:
+        """Count more texts."""
+        self.learn(texts)
+        return self
+
+    def learn(self, texts: Any) -> sp.csr_array:
+        """Count each text, and give its row as weighed then: ``[n, columns]``."""
+        if not hasattr(self, "documents_"):
+            self._start()
+        return self._rows(texts, learn=True)
+
+    def transform(self, texts: Any) -> sp.csr_array:
+        """The rows ``[n, columns]``, columns ascending, as weighed by now."""
+        rows = self.rows(texts)
+        rows.sort_indices()
+        return rows
+
+    def rows(self, texts: Any) -> sp.csr_array:
+        """As :meth:`transform`, the columns of a row in order of appearance: faster."""
+        if self.weighting == "tfidf":
+            check_is_fitted(self)
+        return self._rows(texts, learn=False)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.two_d_array = True, False
+        tags.requires_fit = self.weighting == "tfidf"
+        return tags
+
+    def _start(self) -> None:
+        one_of("weighting", self.weighting, WEIGHTINGS)
+        one_of("analyzer", self.analyzer, ANALYZERS)
+        low, high = self.ngrams
+        if not 1 <= low <= high:
+            raise LifelongError(f"ngrams={self.ngrams}: give the shortest and the longest, as in (1, 2)")
+        if not 1 <= self.bits <= 30:
+            raise LifelongError(f"bits={self.bits}: give 1 to 30")
+        self.df_ = np.zeros(1 << self.bits if self.weighting == "tfidf" else 0, np.int32)
+        self.documents_ = 0
+        if self.vocabulary:
+            self.names_: dict[int, str] = {}
+
+    # ---- rows
+    def _rows(self, texts: Any, learn: bool) -> sp.csr_array:
+        if not hasattr(self, "documents_"):
+            self._start()
+        parts = [self._block(text, ends, learn) for text, ends in _blocks(as_texts(texts))]
+        values, indices, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        if indptr[-1] < 2**31:
+            indptr = indptr.astype(np.int32)  # other estimators refuse 64 bits
+        rows = sp.csr_array((values, indices, indptr), (len(counts), 1 << self.bits))
+        rows.distinct = True  # no column twice in a row: needs no look
+        return rows
+
+    def _block(
+        self, text: np.ndarray, ends: np.ndarray, learn: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(values, columns, entries of each text)."""
+        low, high = self.ngrams
+        characters = self.analyzer == "char"
+        most = (high - low + 1) * (len(text) // (1 if characters else 3) + len(ends))
+        indices, values = np.empty(most, np.int32), np.empty(most, np.float32)
+        indptr = np.zeros(len(ends), np.int64)
+        spans = np.empty((most if learn and self.vocabulary else 0, 2), np.int64)
+        columns = 1 << self.bits
+        size = tokens.features(
+            text, ends, characters, low, high, np.uint64(columns - 1), _place(columns),
+            indices, values, indptr, spans,
+        )  # fmt: skip
+        indices, values = indices[:size], values[:size]
+        if len(spans):
+            self._name(text, indices, spans)
+        how = WEIGHTINGS.index(self.weighting)
+        self.documents_ = tokens.weigh(how, learn, self.df_, self.documents_, indices, values, indptr)
+        return values, indices, np.diff(indptr)
+
+    def _merge(self, others: list[Self], base: Self | None) -> None:
+        """Add what others counted, less what all of them had counted at the start: the base's."""
+        again = 0 if base is None else len(others)
+        for other, factor in [*((other, 1) for other in others), (base or self, -again)]:
+            self.df_ = self.df_ + factor * other.df_
+            self.documents_ += factor * other.documents_
+            if self.vocabulary:
+                self.names_ = other.names_ | self.names_
+        if self.documents_ < 0 or (self.df_ < 0).any():
+            raise LifelongError("base counted what was not merged: give what all learners went on from")
+
+    def _name(self, text: np.ndarray, indices: np.ndarray, spans: np.ndarray) -> None:
+        """Keep what the columns stand for that have no name yet."""
+        columns, first = np.unique(indices, return_index=True)
+        for column, at in zip(columns.tolist(), first.tolist(), strict=True):
+            if column not in self.names_:
+                start, end = spans[at]
+                self.names_[column] = " ".join(bytes(text[start:end]).decode(errors="replace").split())
+
+
+@dataclass(eq=False, repr=False)
+class TextClassifier(Incremental):
+    """A linear learner that takes texts.
+
+        >>> spam = TextClassifier("arow").partial_fit(["win cash now"], ["spam"])
+        >>> spam.partial_fit(["see you at noon"], ["ham"]).predict(["cash, now!"]).tolist()
+        ['spam']
+
+    Args:
+        learner: one of ``lifelong.linear``, or its name (``cw``), which takes the hyper-parameters that
+            suit the weighting (:data:`~lifelong.linear.defaults.DEFAULTS`).
+        vectorizer: None: a :class:`HashingText` of the weighting that suits the learner, by its name.
+
+    Attributes:
+        learner_, vectorizer_: the fitted ones; those given stay as they are.
+    """
+
+    learner: Any = "cw"
+    vectorizer: HashingText | None = None
+
+    sparse = False
+
+    @property
+    def by_row(self) -> bool:  # type: ignore[override]
+        return self.learner_.by_row
+
+    def _start(self) -> None:
+        if self.vectorizer is None:
+            self.vectorizer_ = HashingText(weighting(self.learner))
+        else:
+            self.vectorizer_ = clone(self.vectorizer)
+        self.vectorizer_._start()
+        self.learner_ = make(self.learner, self.vectorizer_.weighting)
+        self.learner_.n_features_in_ = 1 << self.vectorizer_.bits
+        self.learner_._start()
+
+    def _widen(self, classes: int) -> None:
+        self.learner_.classes_ = self.classes_
+        self.learner_._widen(classes)
+
+    def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray | None:
+        """While a block of texts is learned, the next is turned into rows by a second thread."""
+        bounds = _bounds(X)
+        learn, update = self.vectorizer_.learn, self.learner_._update
+        if len(bounds) == 2:
+            return update(learn(X), codes, known)
+        predicted = []
+        with ThreadPoolExecutor(1) as second:
+            rows = second.submit(learn, X[: bounds[1]])
+            for (start, end), after in zip(pairwise(bounds), [*bounds[2:], None], strict=True):
+                ready = rows.result()
+                if after is not None:
+                    rows = second.submit(learn, X[end:after])
+                predicted.append(update(ready, codes[start:end], known))
+                known = max(known, int(codes[start:end].max()) + 1)
+        return None if predicted[0] is None else np.concatenate(predicted)
+
+    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
+        self.learner_._update(self.vectorizer_.rows(X), codes, known)
+
+    def _scores(self, X: Any) -> np.ndarray:
+        return self.learner_._scores(self.vectorizer_.rows(X))
+
+    def _merge(
+        self, others: list[tuple[Self, np.ndarray]], base: tuple[Self, np.ndarray] | None
+    ) -> None:
+        """Merge the learners; texts that were counted add up, those of the base once."""
+        self.vectorizer_._merge([o.vectorizer_ for o, _ in others], base and base[0].vectorizer_)
+        parts = [(o.learner_, places) for o, places in others]
+        self.learner_._merge(parts, base and (base[0].learner_, base[1]))
+
+    def _checked(self, X: Any, reset: bool) -> np.ndarray:
+        return as_texts(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.two_d_array = True, False
+        return tags
+
+
+# ---- texts as bytes
+def as_texts(texts: Any) -> np.ndarray:
+    """``object [n]``, strings. Raises :class:`LifelongError` where one is none."""
+    if isinstance(texts, str | bytes) or not hasattr(texts, "__iter__"):
+        raise LifelongError(f"texts are {texts!r}: give a sequence of strings")
+    texts = texts.tolist() if hasattr(texts, "tolist") else list(texts)
+    for i, text in enumerate(texts):
+        if type(text) is not str:
+            raise LifelongError(f"text {i} is {text!r}, not a string: fill or drop it")
+    held = np.empty(len(texts), object)
+    held[:] = texts
+    return held
+
+
+def _bounds(texts: np.ndarray) -> list[int]:
+    """Where blocks of texts start and end."""
+    last = np.cumsum([0, *map(len, texts)]) // BLOCK
+    return list(dict.fromkeys([0, *(np.flatnonzero(np.diff(last)) + 1).tolist(), len(texts)]))
+
+
+def _blocks(texts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(bytes one after another, where each text starts and ends), of some texts at a time."""
+    for start, end in pairwise(_bounds(texts)):
+        some = texts[start:end].tolist()
+        joined = "".join(some)
+        if joined.isascii():
+            content, sizes = joined.encode(), [len(text) for text in some]
+        else:
+            encoded = [text.lower().encode(errors="replace") for text in some]
+            content, sizes = b"".join(encoded), [len(text) for text in encoded]
+        yield np.frombuffer(content, np.uint8), np.cumsum([0, *sizes])
+
+
+def _place(columns: int) -> np.ndarray:
+    """Scratch for :func:`~lifelong.linear.tokens.features`, one a thread."""
+    if len(getattr(_scratch, "place", ())) != columns:
+        _scratch.place = np.empty(columns, np.int32)
+    return _scratch.place
+
+
+_scratch = local()

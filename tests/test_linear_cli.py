@@ -1,0 +1,222 @@
+"""Linear learners on the command line: the same verbs as for networks."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+import lifelong as ll
+from lifelong import cli
+from lifelong.linear import TextClassifier, load
+from lifelong.linear.runner import run, run_flow
+
+SCHEMA = json.loads((Path(ll.__file__).parent / "results.schema.json").read_text())
+
+
+def rows(classes, n, seed=0):
+    """Texts of a few words of their class among many that are common."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for c in rng.choice(classes, n):
+        own = [f"own{c}x{rng.integers(8)}" for _ in range(3)]
+        found.append(
+            {"text": " ".join([*own, *(f"w{k}" for k in rng.integers(0, 60, 8))]), "label": f"c{c}"}
+        )
+    return found
+
+
+def write(path, found):
+    """One file of rows, by its suffix."""
+    table = pa.Table.from_pylist(found)
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in found))
+    elif path.suffix == ".csv":
+        pyarrow.csv.write_csv(table, path)
+    else:
+        pyarrow.parquet.write_table(table, path)
+    return str(path)
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """Run a command in a folder of its own: (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_it(*words):
+        monkeypatch.setattr(sys, "argv", ["lifelong", *map(str, words)])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        return done.value.code, *capsys.readouterr()
+
+    return run_it
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_run_predict_update_explain_diff(call, tmp_path, suffix):
+    a, b = (write(tmp_path / f"{n}{suffix}", rows(c, 200)) for n, c in (("a", [0, 1]), ("b", [1, 2])))
+    code, out, _ = call(
+        "run", a, "--method", "cw", "--out", "m", "--set", "text.vocabulary=true", "--json"
+    )
+    assert code == 0
+    content = json.loads(out)
+    jsonschema.validate(content, SCHEMA)
+    result = content["runs"][0]
+    assert result["classes"] == ["c0", "c1"] or result["classes"] == ["c1", "c0"]
+    assert result["metrics"]["average_accuracy"] > 0.9
+    assert result["metrics"]["prequential_accuracy"] > 0.8
+
+    code, out, _ = call("update", "m", b, "--json")
+    assert code == 0
+    done = json.loads(out)
+    jsonschema.validate({"schema": done["schema"], "runs": done["runs"]}, SCHEMA)
+    assert [g["task"] for g in done["guards"]] == ["a", "b"]
+    assert done["guards"][1]["before"] < done["guards"][1]["after"]
+    assert set(load(tmp_path / "m/model-2.safetensors").classes_) == {"c0", "c1", "c2"}
+    assert call("update", "m", b)[0] == 2  # it has just learned that
+
+    code, out, err = call("predict", "m", b, "--json")
+    told = json.loads(out)
+    assert len(told["predictions"]) == 200
+    assert told["accuracy"] > 0.9
+    assert "accuracy" in err
+
+    code, out, _ = call("explain", "m", "--label", "c2", "--top", 3)
+    assert out.splitlines()[0] == "c2"
+    assert all(line.split()[0].startswith("own2") for line in out.splitlines()[1:])
+    code, out, _ = call("diff", "m/model.safetensors", "m", b, "--json")
+    found = json.loads(out)
+    assert found["rows"] == 200
+    assert len(found["flipped"]) == sum(p["rows"] for p in found["pairs"]) > 0
+    assert found["fixed"] > found["broken"]
+
+
+def test_class_by_class_with_a_memory(call, tmp_path):
+    file = write(tmp_path / "all.jsonl", rows([0, 1, 2, 3], 400))
+    same = ("run", file, "--method", "arow", "--classes-per-task", 1, "--json")
+    _, out, _ = call(*same, "--out", "a")
+    _, again, _ = call(*same, "--out", "b", "--memory", 80, "--set", "replay.replays=2")
+    forgets, remembers = (json.loads(text)["runs"][0] for text in (out, again))
+    assert len(forgets["R"]) == 4
+    assert remembers["metrics"]["forgetting"] < forgets["metrics"]["forgetting"] - 0.3
+    assert remembers["cost"]["memory_bytes"] > 0 == forgets["cost"]["memory_bytes"]
+
+
+def test_standard_input_and_a_file_that_flows_by_give_the_same(call, monkeypatch, tmp_path):
+    file = write(tmp_path / "all.jsonl", rows([0, 1], 300))
+    _, out, _ = call("run", file, "--method", "cw", "--scenario", "free", "--out", "a", "--json")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(file).read_bytes())))
+    code, again, _ = call("run", "-", "--method", "cw", "--scenario", "free", "--out", "b", "--json")
+    assert code == 0
+    a, b = (json.loads(text)["runs"][0] for text in (out, again))
+    assert a["metrics"] == b["metrics"]
+    assert a["cost"]["steps"] == 285  # one of 20 is held out
+    texts = [row["text"] for row in rows([0, 1], 300)]
+    x, y = load(tmp_path / "a/model.safetensors"), load(tmp_path / "b/model.safetensors")
+    np.testing.assert_array_equal(x.scores(texts), y.scores(texts))
+
+
+def test_a_table_of_numbers(call, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2)) + 4 * np.array([[1, 0], [0, -1], [0, 0]])[np.arange(300) % 3]
+    found = [{"a": a, "b": b, "label": f"k{i % 3}"} for i, (a, b) in enumerate(x)]
+    file = write(tmp_path / "t.csv", found)
+    assert call("run", file, "--method", "arow", "--out", "m")[0] == 0
+    _, out, _ = call("predict", "m", file, "--json")
+    assert json.loads(out)["accuracy"] > 0.85
+    code, out, _ = call(
+        "compare", file, "--methods", "cw,arow", "--seeds", 2, "--jobs", 1, "--out", "c", "--json"
+    )
+    assert code == 0
+    assert [run["method"] for run in json.loads(out)["runs"]] == ["cw", "arow", "cw", "arow"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--method", "cw", "--scenario", "task"), "not told the task"),
+        (("--method", "cw", "--target", "lable"), "did you mean 'label'"),
+        (("--method", "cw", "--text", "label2"), "did you mean 'label'"),
+        (("--method", "er", "--text", "text"), "choose a linear method"),
+        (("--method", "cw", "--set", "cw.etta=0.8"), "did you mean 'eta'"),
+        (("--method", "cw", "--set", "cw.eta=2"), "eta=2"),
+        (("--method", "cw", "--set", "text.weight=tf"), "did you mean 'weighting'"),
+        (("--method", "cw", "--set", "replay.batch=3"), "--memory"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(call, tmp_path, words, told):
+    file = write(tmp_path / "a.jsonl", rows([0, 1], 40))
+    code, _, err = call("run", file, *words)
+    assert code == 2
+    assert told in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_text_that_is_missing_is_refused_with_its_row(call, tmp_path):
+    file = tmp_path / "a.jsonl"
+    lines = [*rows([0, 1], 30), {"text": None, "label": "c0"}]
+    write(file, lines)
+    for scenario in ("class", "free"):
+        code, _, err = call("run", file, "--method", "cw", "--scenario", scenario)
+        assert code == 2
+        assert "row 31" in err
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
+    texts = [row["text"] for row in rows([0, 1, 2, 3], 200)]
+    labels = [row["label"] for row in rows([0, 1, 2, 3], 200)]
+    file = write(
+        tmp_path / "all.jsonl", [{"text": t, "label": y} for t, y in zip(texts, labels, strict=True)]
+    )
+    stream = ll.data.texts(file).split(2, "class")
+    whole = run(TextClassifier("cw"), stream, tmp_path / "a")
+
+    class Killed(Exception):
+        pass
+
+    def kill(words, share):
+        if share > 0.6:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(TextClassifier("cw"), stream, tmp_path / "b", report=kill)
+    assert list((tmp_path / "b/runs").glob("*/checkpoint.safetensors"))
+    again = run(TextClassifier("cw"), stream, tmp_path / "b")
+    assert again.data["R"] == whole.data["R"]
+    a, b = (load(next((tmp_path / d).glob("runs/*/model.safetensors"))) for d in "ab")
+    np.testing.assert_array_equal(a.scores(texts), b.scores(texts))
+    assert not list((tmp_path / "b/runs").glob("*/checkpoint.safetensors"))
+    assert run(TextClassifier("cw"), stream, tmp_path / "b").data == again.data
+
+
+def test_a_flow_too_short_to_judge_is_refused():
+    with pytest.raises(ll.LifelongError, match="too few"):
+        run_flow(
+            TextClassifier(), [(np.array(["a b", "c d"], object), np.array(["x", "y"], object))], "tiny"
+        )
+
+
+def test_linear_learners_import_no_framework():
+    heavy = ("torch", "tensorflow", "keras")
+    code = f"import sys, lifelong.linear; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(
+    "LIFELONG_DATA" not in os.environ, reason="needs the 20 news groups in LIFELONG_DATA"
+)
+def test_20_news_groups_in_one_pass():
+    data = ll.data.published_texts("20newsgroups")
+    order = np.random.default_rng(0).permutation(len(data.train))
+    model = TextClassifier("cw").partial_fit(data.train.x[order], data.train.y[order])
+    assert model.score(data.test.x, data.test.y) > 0.85
