@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..errors import LifelongError
-from .sums import Additive, Probable, log_priors, refuse_negative
+from .sums import Additive, Probable, added, log_priors, refuse_negative
 
 
 @dataclass(eq=False, repr=False)
@@ -29,7 +29,7 @@ class _Counts(Additive):
         return X
 
     def _of(self, X: sp.csr_array, Y: sp.csr_array) -> dict[str, Any]:
-        return {"counts": (Y.T @ X).tocsr()}
+        return {"counts": added(X, Y.indices, Y.shape[1])}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -67,7 +67,7 @@ class MultinomialNB(_Counts, Probable):
         return (X @ seen).toarray() + np.outer(X.sum(1), rest) + priors
 
     @property
-    def decision_function(self) -> Any:  # type: ignore[override]
+    def decision_function(self) -> Any:
         """Not there, as in scikit-learn: :meth:`scores` and :meth:`predict_log_proba` are."""
         raise AttributeError("MultinomialNB has no decision_function: use scores or predict_log_proba")
 

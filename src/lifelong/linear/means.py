@@ -12,7 +12,7 @@ from sklearn.preprocessing import normalize
 
 from ..errors import LifelongError, one_of
 from .online import MOST_FULL
-from .sums import Additive, Probable, few_features, log_priors, refuse_negative
+from .sums import Additive, Probable, added, few_features, log_priors, refuse_negative
 
 
 @dataclass(eq=False, repr=False)
@@ -53,9 +53,9 @@ class NearestClassMean(Additive):
         return normalize(X) if self.metric == "cosine" else X
 
     def _of(self, X: sp.csr_array, Y: sp.csr_array) -> dict[str, Any]:
-        found = {"sums": (Y.T @ X).tocsr()}
+        found = {"sums": added(X, Y.indices, Y.shape[1])}
         if self.idf:
-            found["documents"] = sp.csr_array((X != 0).sum(0, dtype=np.float64)[None])
+            found["documents"] = added(X.sign(), np.zeros(len(Y.indices), int), 1)
         return found
 
     def _solve(
