@@ -27,7 +27,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 
 import lifelong as ll
-from lifelong.linear import Progressive, progressive_validation
+from lifelong.linear import Progressive, make, progressive_validation
 
 RESULT = Path(__file__).parent / "results" / "elec2.json"
 DELAYS = (0, 48)
@@ -35,8 +35,13 @@ DELAYS = (0, 48)
 
 
 def learners() -> dict[str, Any]:
-    """What is measured, each with every option at its default but the seed."""
-    return {"sgd": SGDClassifier(random_state=0), "gaussian-nb": GaussianNB()}
+    """What is measured, each with every option at its default but the seed.
+
+    Online learners weigh features by how often and how far they vary: these are all between 0 and 1.
+    """
+    mine = ("perceptron", "pa-1", "cw", "cw-stdev", "arow", "scw-1", "nherd")
+    own = {name: make(name) for name in mine} | {"arow-full": make("arow", covariance="full")}
+    return own | {"sgd": SGDClassifier(random_state=0), "gaussian-nb": GaussianNB()}
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:

@@ -61,7 +61,9 @@ authors' network as a model of the user's own, it gives the authors' figure on t
 
 Ten permutations of the pixels, padded to 32 x 32; protocol of van de Ven & Tolias, *Generative replay
 with feedback connections* (2018): MLP 1024-1000-1000, Adam 1e-4 never reset, 5,000 steps a task of
-128 rows.""",
+128 rows. EWC's strength is 100, that of the authors' present code, whose Fisher information is of all
+labels as ours is (the 500 of 2018 goes with the predicted label alone, and is too stiff here: 92.7);
+online EWC's are a fifth of those of 2018 for the same reason, confirmed on seed 1.""",
     "rotated-mnist": """
 ## MNIST rotations
 
@@ -223,11 +225,11 @@ GOALS = [
     Goal("rotated-mnist", "gem", "domain", 86.0, "F3", (82.0, 90.0), "--rotations gem"),
     Goal("rotated-mnist", "gem", "domain", 5.0, "F3", (-2.0, 100.0), "--rotations gem", metric="bwt"),
     permuted("si", "domain", 95.33, 0.11, "si.strength=5"),
-    permuted("ewc", "domain", 94.31, 0.11, "ewc.strength=500"),
-    permuted("online-ewc", "domain", 94.42, 0.13, "online-ewc.strength=1000", "online-ewc.gamma=0.9"),
+    permuted("ewc", "domain", 94.31, 0.11, "ewc.strength=100"),
+    permuted("online-ewc", "domain", 94.42, 0.13, "online-ewc.strength=200", "online-ewc.gamma=0.9"),
     permuted("lwf", "domain", 72.64, 0.52, "lwf.weights=tasks"),
-    permuted("ewc", "task", 94.74, 0.05, "ewc.strength=500"),
-    permuted("online-ewc", "task", 95.96, 0.06, "online-ewc.strength=500", "online-ewc.gamma=0.8"),
+    permuted("ewc", "task", 94.74, 0.05, "ewc.strength=100"),
+    permuted("online-ewc", "task", 95.96, 0.06, "online-ewc.strength=100", "online-ewc.gamma=0.8"),
     permuted("si", "task", 94.75, 0.14, "si.strength=5"),
     permuted("xdg", "task", 91.40, 0.23, "xdg.silent=0.55"),
     permuted("lwf", "task", 69.84, 0.46, "lwf.weights=tasks"),
@@ -273,7 +275,7 @@ class Xavier(nn.Module):
             nn.Linear(784, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 10)
         )
         generator = torch.Generator().manual_seed(seed)
-        for layer in self.layers[::2]:
+        for layer in list(self.layers)[::2]:
             nn.init.xavier_uniform_(layer.weight, generator=generator)
             nn.init.zeros_(layer.bias)
 
@@ -441,4 +443,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -668,7 +668,7 @@ def test_files_that_are_no_parquet(tmp_path, write):
         assert str(path) in message(error)
     with pytest.raises(LifelongError) as error:
         load(write(a_txt="a,label\n1,x\n"))
-    assert "give a .csv or .parquet file" in message(error)
+    assert "give a .csv, .jsonl or .parquet file" in message(error)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_options_that_make_no_sense_are_refused(rows, words_):
         rows.fit(DOCS)
 
 
-@pytest.mark.parametrize("texts", ["one text", 5, ["a", None], ["a", 3.5]])
+@pytest.mark.parametrize("texts", ["one text", 5, ["a", None], ["a", 3.5], []])
 def test_what_is_no_text_is_refused(texts):
     with pytest.raises(LifelongError, match="text"):
         TextClassifier().fit(texts, [0, 1])

@@ -183,7 +183,7 @@ def methods(as_json: Json = False) -> None:
             "known_to_fail": part.fails,
         }
         for part in registry().values()
-    ]
+    ] + _linear_methods()
     if as_json:
         print(json.dumps({"methods": listed}))
         return
@@ -193,6 +193,29 @@ def methods(as_json: Json = False) -> None:
         if m["options"]:
             print(f"{'':12}{', '.join(f'{k}={v}' for k, v in m['options'].items())}")
     print("compose them with +, as in er+ewc; set options with --set er.admission=ring")
+    print(
+        "linear learners stand alone; a --memory gives them replay, --set text.ngrams=[1,2] other words"
+    )
+
+
+def _linear_methods() -> list[dict[str, Any]]:
+    """The linear learners, as :func:`methods` lists them."""
+    from .linear.defaults import LEARNERS
+
+    listed = []
+    for name, (kind, own) in LEARNERS.items():
+        accepted = {k: p.default for k, p in inspect.signature(kind).parameters.items()}
+        listed.append(
+            {
+                "name": name,
+                "family": "linear",
+                "scenarios": ["domain", "class", "free"],
+                "options": accepted | own,
+                "paper": inspect.getdoc(kind).split("\n", 1)[0],  # type: ignore[union-attr]
+                "known_to_fail": {},
+            }
+        )
+    return listed
 
 
 @app.command()
@@ -202,15 +225,20 @@ def datasets(as_json: Json = False) -> None:
         {"name": name, "images": e.images, "classes": e.classes, "description": e.description}
         for name, e in datasets_module.DATASETS.items()
     ]
+    texts = [{"name": name, "description": d} for name, (_, d) in datasets_module.TEXTS.items()]
     if as_json:
-        print(json.dumps({"datasets": listed}))
+        print(json.dumps({"datasets": listed, "texts": texts}))
         return
     table = Table("name", "images", "classes", "description", box=None)
     for d in listed:
         table.add_row(d["name"], f"{d['images']:,}", str(d["classes"]), d["description"])
     Console(highlight=False).print(table)
-    print("or a path: a .csv, .parquet or .npz file, a folder with one table for each task,")
-    print("or a folder with one folder of images for each class")
+    words = Table("texts, for linear methods", "description", box=None)
+    for text in texts:
+        words.add_row(text["name"], text["description"])
+    Console(highlight=False).print(words)
+    print("or a path: a .csv, .jsonl, .parquet or .npz file, a folder with one table for each task,")
+    print("or a folder with one folder of images for each class; -: texts in JSONL from standard input")
 
 
 @app.command()

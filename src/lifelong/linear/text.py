@@ -25,6 +25,10 @@ BLOCK = 1 << 19
 """Bytes of text, about, that are turned into rows at once: what is made of them stays in the cache."""
 
 
+Counted = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""A block's bytes, where each entry's n-gram stands in them, and the entries as CSR: counts."""
+
+
 @dataclass(eq=False, repr=False)
 class HashingText(TransformerMixin, BaseEstimator):
     """Texts as sparse rows: n-grams, hashed into 2^bits columns (Weinberger et al., ICML 2009).
@@ -111,44 +115,51 @@ class HashingText(TransformerMixin, BaseEstimator):
             self.names_: dict[int, str] = {}
 
     # ---- rows
+    def blocks(self, texts: np.ndarray, learn: bool) -> Iterator[sp.csr_array]:
+        """The rows of some texts at a time; while they are used, a second thread counts the next."""
+        blocks = _blocks(texts)
+        first = self._count(*next(blocks), learn)
+        with ThreadPoolExecutor(1) as second:  # starts no thread for one block alone
+            counted = None
+            for text, ends in blocks:
+                before = first if counted is None else counted.result()
+                counted = second.submit(self._count, text, ends, learn)
+                yield self._weigh(before, learn)
+            yield self._weigh(first if counted is None else counted.result(), learn)
+
     def _rows(self, texts: Any, learn: bool) -> sp.csr_array:
         if not hasattr(self, "documents_"):
             self._start()
-        parts = [self._block(text, ends, learn) for text, ends in _blocks(as_texts(texts))]
-        values, indices, counts = (np.concatenate(part) for part in zip(*parts, strict=True))
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        if indptr[-1] < 2**31:
-            indptr = indptr.astype(np.int32)  # other estimators refuse 64 bits
-        rows = sp.csr_array((values, indices, indptr), (len(counts), 1 << self.bits))
-        rows.distinct = True  # no column twice in a row: needs no look
-        return rows
+        parts = list(self.blocks(as_texts(texts), learn))
+        rows = parts[0] if len(parts) == 1 else sp.vstack(parts, "csr")
+        return _distinct(rows)
 
-    def _block(
-        self, text: np.ndarray, ends: np.ndarray, learn: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(values, columns, entries of each text)."""
+    def _count(self, text: np.ndarray, ends: np.ndarray, learn: bool) -> Counted:
         low, high = self.ngrams
         characters = self.analyzer == "char"
         most = (high - low + 1) * (len(text) // (1 if characters else 3) + len(ends))
         indices, values = np.empty(most, np.int32), np.empty(most, np.float32)
-        indptr = np.zeros(len(ends), np.int64)
+        indptr = np.zeros(len(ends), np.int32)
         spans = np.empty((most if learn and self.vocabulary else 0, 2), np.int64)
         columns = 1 << self.bits
         size = tokens.features(
             text, ends, characters, low, high, np.uint64(columns - 1), _place(columns),
             indices, values, indptr, spans,
         )  # fmt: skip
-        indices, values = indices[:size], values[:size]
+        return text, spans, values[:size], indices[:size], indptr
+
+    def _weigh(self, counted: Counted, learn: bool) -> sp.csr_array:
+        text, spans, values, indices, indptr = counted
         if len(spans):
             self._name(text, indices, spans)
         how = WEIGHTINGS.index(self.weighting)
         self.documents_ = tokens.weigh(how, learn, self.df_, self.documents_, indices, values, indptr)
-        return values, indices, np.diff(indptr)
+        return _distinct(sp.csr_array((values, indices, indptr), (len(indptr) - 1, 1 << self.bits)))
 
     def _merge(self, others: list[Self], base: Self | None) -> None:
         """Add what others counted, less what all of them had counted at the start: the base's."""
-        again = 0 if base is None else len(others)
-        for other, factor in [*((other, 1) for other in others), (base or self, -again)]:
+        shared = [] if base is None else [(base, -len(others))]
+        for other, factor in [*((other, 1) for other in others), *shared]:
             self.df_ = self.df_ + factor * other.df_
             self.documents_ += factor * other.documents_
             if self.vocabulary:
@@ -206,21 +217,12 @@ class TextClassifier(Incremental):
         self.learner_._widen(classes)
 
     def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray | None:
-        """While a block of texts is learned, the next is turned into rows by a second thread."""
-        bounds = _bounds(X)
-        learn, update = self.vectorizer_.learn, self.learner_._update
-        if len(bounds) == 2:
-            return update(learn(X), codes, known)
-        predicted = []
-        with ThreadPoolExecutor(1) as second:
-            rows = second.submit(learn, X[: bounds[1]])
-            for (start, end), after in zip(pairwise(bounds), [*bounds[2:], None], strict=True):
-                ready = rows.result()
-                if after is not None:
-                    rows = second.submit(learn, X[end:after])
-                predicted.append(update(ready, codes[start:end], known))
-                known = max(known, int(codes[start:end].max()) + 1)
-        return None if predicted[0] is None else np.concatenate(predicted)
+        predicted, start = [], 0
+        for rows in self.vectorizer_.blocks(X, learn=True):
+            here = codes[start : start + rows.shape[0]]
+            predicted.append(self.learner_._update(rows, here, known))
+            known, start = max(known, int(here.max()) + 1), start + len(here)
+        return np.concatenate(predicted) if self.by_row else None
 
     def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
         self.learner_._update(self.vectorizer_.rows(X), codes, known)
@@ -251,6 +253,8 @@ def as_texts(texts: Any) -> np.ndarray:
     if isinstance(texts, str | bytes) or not hasattr(texts, "__iter__"):
         raise LifelongError(f"texts are {texts!r}: give a sequence of strings")
     texts = texts.tolist() if hasattr(texts, "tolist") else list(texts)
+    if not texts:
+        raise LifelongError("there are no texts: give at least one")
     for i, text in enumerate(texts):
         if type(text) is not str:
             raise LifelongError(f"text {i} is {text!r}, not a string: fill or drop it")
@@ -259,15 +263,11 @@ def as_texts(texts: Any) -> np.ndarray:
     return held
 
 
-def _bounds(texts: np.ndarray) -> list[int]:
-    """Where blocks of texts start and end."""
-    last = np.cumsum([0, *map(len, texts)]) // BLOCK
-    return list(dict.fromkeys([0, *(np.flatnonzero(np.diff(last)) + 1).tolist(), len(texts)]))
-
-
 def _blocks(texts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(bytes one after another, where each text starts and ends), of some texts at a time."""
-    for start, end in pairwise(_bounds(texts)):
+    last = np.cumsum([0, *map(len, texts)]) // BLOCK
+    bounds = [0, *(np.flatnonzero(np.diff(last)) + 1).tolist(), len(texts)]
+    for start, end in pairwise(dict.fromkeys(bounds)):
         some = texts[start:end].tolist()
         joined = "".join(some)
         if joined.isascii():
@@ -276,6 +276,12 @@ def _blocks(texts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             encoded = [text.lower().encode(errors="replace") for text in some]
             content, sizes = b"".join(encoded), [len(text) for text in encoded]
         yield np.frombuffer(content, np.uint8), np.cumsum([0, *sizes])
+
+
+def _distinct(rows: sp.csr_array) -> sp.csr_array:
+    """Rows in which no column comes twice, which need not be looked through for that."""
+    rows.distinct = True
+    return rows
 
 
 def _place(columns: int) -> np.ndarray:
