@@ -1,6 +1,6 @@
 """Learners that no order can change, beside those that forget; and shards merged into one learner.
 
-    python benchmarks/bars.py                                       # about ten minutes on one core
+    python benchmarks/bars.py                                       # about three minutes on one core
     python benchmarks/bars.py --embeddings clinc150-minilm.npz      # also the embeddings of minilm.py
 
 Needs LIFELONG_DATA. Hyper-parameters are picked on a fifth of the training set (of CLINC150, on its

@@ -317,6 +317,9 @@ def test_full_gaussians_are_multiplied():
     moment = sum(p @ k.mean_[:, 0] for p, k in zip(known, parts, strict=True))
     np.testing.assert_allclose(whole.covariance_[0], np.linalg.inv(precision), atol=1e-12)
     np.testing.assert_allclose(whole.mean_[:, 0], np.linalg.solve(precision, moment), atol=1e-12)
+    assert whole.partial_fit(X, y).score(X, y) > 0.9
+    third = AROW(**make_one).partial_fit(X, y + 1)  # a third class: one vector becomes two
+    assert set(merge(whole, third).predict(X)) <= {0, 1, 2}
 
 
 def test_weights_are_averaged_by_examples():

@@ -289,7 +289,7 @@ class SecondOrder(Online):
         else:
             start.covariance_ = np.linalg.inv(precision).astype(self.dtype)
             mean = np.linalg.solve(precision, moment.T[..., None])[..., 0].T
-        start.mean_ = mean.astype(self.dtype)
+        start.mean_ = mean.astype(self.dtype, order="C")
         self.__dict__.update(vars(start))
 
     def _precision(self) -> tuple[np.ndarray, np.ndarray]:
