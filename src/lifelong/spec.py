@@ -34,6 +34,7 @@ OTHERS = {"by": ("validation", "blur"), "whole": ("validation",)}
 
 LINEAR = (
     "perceptron", "pa", "pa-1", "pa-2", "cw", "cw-stdev", "arow", "scw-1", "scw-2", "nherd",
+    "nb", "cnb", "ncm", "slda", "ridge",
 )  # fmt: skip
 """The learners of :mod:`lifelong.linear` by name; the package itself is imported when one is used."""
 
@@ -147,6 +148,7 @@ class Spec:
     def make_linear(self) -> Any:
         """A fresh linear learner, with what it needs for texts and for a memory."""
         from .linear import HashingText, Replay, TextClassifier, make
+        from .linear.defaults import weighting
 
         options = self._set()
         options.pop("stream", None)
@@ -157,7 +159,7 @@ class Spec:
         own, texts = options.get(self.method, {}), options.get("text", {})
         if self.takes_texts:
             accept(texts, [f.name for f in fields(HashingText)], "text")
-            vectorizer = HashingText(**texts)
+            vectorizer = HashingText(**{"weighting": weighting(self.method)} | texts)
             learner = TextClassifier(make(self.method, vectorizer.weighting, **own), vectorizer)
         elif texts:
             raise LifelongError("--set text... is for texts: this data has none")

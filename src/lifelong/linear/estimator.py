@@ -60,6 +60,15 @@ class Incremental(ClassifierMixin, BaseEstimator):
         """``[n, classes]``, the largest wins."""
         raise NotImplementedError
 
+    def _merge(
+        self, others: list[tuple[Self, np.ndarray]], base: tuple[Self, np.ndarray] | None
+    ) -> None:
+        """Take in what others know, for :func:`lifelong.linear.merge`. ``classes_`` are united already.
+
+        Each of ``others``, and ``base``, comes with the places of its classes in ``classes_``.
+        """
+        raise LifelongError(f"{type(self).__name__} cannot be merged: train one on all data")
+
     # ---- scikit-learn's contract
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from nothing: ``X [n, features]``, ``y [n]``. What was learned before is forgotten."""
@@ -202,6 +211,15 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def copy(self) -> Self:
         """Another with the same knowledge, that learns on its own."""
         return copy.deepcopy(self)
+
+
+def as_csr(X: Any, dtype: str) -> sp.csr_array:
+    """CSR, no feature twice in a row (their values are added), zeros left out."""
+    rows = sp.csr_array(X, dtype=dtype)
+    if not getattr(X, "distinct", rows.has_canonical_format):
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows
 
 
 def load(path: str | Path) -> Any:

@@ -9,15 +9,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import ndtri
+from sklearn.base import clone
 
 from ..errors import LifelongError, one_of
 from . import kernels, updates
-from .estimator import Incremental
+from .estimator import Incremental, as_csr
 
 MOST_FULL = 4096
 """Features of which a full covariance is still kept: 67 MB a class in float32."""
@@ -73,7 +74,7 @@ class Online(Incremental):
         return super()._learn(X, y, classes)
 
     def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray:
-        rows = _csr(X, self.dtype)
+        rows = as_csr(X, self.dtype)
         self._admit(rows)
         # One class has nothing to be told from; two share one vector until a third comes up.
         second, third = (0 if known > n else _first(codes >= n) for n in (1, 2))
@@ -116,8 +117,70 @@ class Online(Incremental):
         """The diagonal of Sigma, like ``mean_``, and whether to *drop*; empty: Sigma = I."""
         return np.zeros((0, 0), self.dtype), False
 
+    # ---- merging
+    def _merge(
+        self, others: list[tuple[Self, np.ndarray]], base: tuple[Self, np.ndarray] | None
+    ) -> None:
+        """Average the weights by how many examples each learned since ``base``.
+
+        w = sum_k mu_k w_k (McDonald, Hall & Mann, NAACL 2010, fig. 3), with mu_k in proportion to them.
+        """
+        parts, start = self._aligned(others, base)
+        learned = np.array([part.examples_ - start.examples_ for part in parts])
+        if (learned < 0).any() or not learned.any():
+            raise LifelongError("base knows what was not merged: give what all learners went on from")
+        means = np.stack([part.mean_ for part in parts])
+        start.mean_ = np.average(means, axis=0, weights=learned).astype(self.dtype)
+        start.examples_ += int(learned.sum())
+        self.__dict__.update(vars(start))
+
+    def _aligned(
+        self, others: list[tuple[Self, np.ndarray]], base: tuple[Self, np.ndarray] | None
+    ) -> tuple[list[Self], Self]:
+        """(all to be merged, the base or one that knows nothing), over the same features and classes."""
+        given = [(self, np.arange(len(self.classes_))), *others]
+        slot = np.full(max(learner.n_features_in_ for learner, _ in given), -1, np.int32)
+        slots = 1
+        for learner, _ in given:
+            met = np.flatnonzero(learner.slot_ >= 0)
+            new = met[slot[met] < 0]
+            slot[new] = np.arange(slots, slots + len(new))
+            slots += len(new)
+
+        def blank() -> Any:
+            made = clone(self)
+            made.n_features_in_ = len(slot)
+            made._start()
+            made.slot_ = slot
+            made._reshape(slots, classes if classes > 2 else classes - 1)
+            return made
+
+        classes = len(self.classes_)
+        parts: list[Self] = [blank()._filled(*part) for part in given]
+        return parts, blank() if base is None else blank()._filled(*base)
+
+    def _filled(self, known: Self, places: np.ndarray) -> Self:
+        """Take over what another knows; its class i becomes class ``places[i]``."""
+        known, two = known.copy(), self.mean_.shape[1] == 1
+        if two and places[0] == 1:
+            known.mean_ = -known.mean_  # of its two classes, the other one comes second
+        if not two and known.mean_.shape[1] == 1:
+            known._part(2)
+        met = np.flatnonzero(known.slot_ >= 0)
+        if (met >= len(self.slot_)).any() or (self.slot_[met] < 0).any():
+            raise LifelongError("base knows what was not merged: give what all learners went on from")
+        rows = np.zeros(len(known.mean_), np.int64)  # slot 0 is the intercept's in all
+        rows[known.slot_[met]] = self.slot_[met]
+        self._place(known, rows, np.zeros(1, int) if two else places)
+        self.examples_ = known.examples_
+        return self
+
+    def _place(self, known: Self, rows: np.ndarray, columns: np.ndarray) -> None:
+        """Take over the columns of weights that are there, each to its column, slots to ``rows``."""
+        self.mean_[np.ix_(rows, columns[: known.mean_.shape[1]])] = known.mean_
+
     def _scores(self, X: Any) -> np.ndarray:
-        rows, out = _csr(X, self.dtype), np.zeros((X.shape[0], len(self.classes_)), self.dtype)
+        rows, out = as_csr(X, self.dtype), np.zeros((X.shape[0], len(self.classes_)), self.dtype)
         two, told = self.mean_.shape[1] == 1, self.mean_.shape[1]
         held = out[:, 1:2] if two else out[:, :told]
         kernels.scores(
@@ -200,6 +263,51 @@ class SecondOrder(Online):
 
     def _sigma(self) -> tuple[np.ndarray, bool]:
         return self.variance_, self.form == "drop"
+
+    # ---- merging
+    def _merge(
+        self, others: list[tuple[Self, np.ndarray]], base: tuple[Self, np.ndarray] | None
+    ) -> None:
+        """Multiply the posteriors, and divide by what is in all of them: the base, or else the prior.
+
+        With Lambda = Sigma^-1 of n learners: Lambda = sum_k Lambda_k - (n - 1) Lambda_base, and
+        Lambda mu = sum_k Lambda_k mu_k - (n - 1) Lambda_base mu_base.
+        """
+        parts, start = self._aligned(others, base)
+        again = len(others)
+        known = [part._precision() for part in parts]
+        shared, moment = start._precision()
+        precision = sum(p for p, _ in known) - again * shared
+        moment = sum(m for _, m in known) - again * moment
+        start.examples_ = sum(part.examples_ for part in parts) - again * start.examples_
+        least = precision if self.covariance == "diagonal" else np.linalg.eigvalsh(precision)
+        if start.examples_ < 0 or not (least > 0).all():
+            raise LifelongError("base knows what was not merged: give what all learners went on from")
+        if self.covariance == "diagonal":
+            start.variance_ = (1 / precision).astype(self.dtype)
+            mean = moment / precision
+        else:
+            start.covariance_ = np.linalg.inv(precision).astype(self.dtype)
+            mean = np.linalg.solve(precision, moment.T[..., None])[..., 0].T
+        start.mean_ = mean.astype(self.dtype, order="C")
+        self.__dict__.update(vars(start))
+
+    def _precision(self) -> tuple[np.ndarray, np.ndarray]:
+        """(Lambda, Lambda mu), in float64: like ``variance_`` or ``covariance_``, and like ``mean_``."""
+        mean = self.mean_.astype(np.float64)
+        if self.covariance == "diagonal":
+            precision = 1 / self.variance_.astype(np.float64)
+            return precision, precision * mean
+        precision = np.linalg.inv(self.covariance_.astype(np.float64))
+        return precision, np.einsum("cij,jc->ic", precision, mean)
+
+    def _place(self, known: Self, rows: np.ndarray, columns: np.ndarray) -> None:
+        super()._place(known, rows, columns)
+        columns = columns[: known.mean_.shape[1]]
+        if self.covariance == "diagonal":
+            self.variance_[np.ix_(rows, columns)] = known.variance_
+        else:
+            self.covariance_[np.ix_(columns, rows, rows)] = known.covariance_
 
 
 # ---- the learners
@@ -332,15 +440,6 @@ class NHERD(SecondOrder):
 
 
 # ---- what they share
-def _csr(X: Any, dtype: str) -> sp.csr_array:
-    """CSR, no feature twice in a row (their values are added), zeros left out."""
-    rows = sp.csr_array(X, dtype=dtype)
-    if not getattr(X, "distinct", rows.has_canonical_format):
-        rows = rows.copy()
-        rows.sum_duplicates()
-    return rows
-
-
 def _first(mask: np.ndarray) -> int:
     """The first place that is true, or the length."""
     return int(mask.argmax()) if mask.any() else len(mask)

@@ -65,7 +65,7 @@ class Replay(Incremental):
         self.learner_.classes_ = self.classes_
         self.learner_._widen(classes)
 
-    def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray:
+    def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray | None:
         predicted = []
         for start in range(0, len(codes), self.batch):
             x, y = X[start : start + self.batch], codes[start : start + self.batch]
@@ -76,7 +76,7 @@ class Replay(Incremental):
                 self.learner_._rehearse(drawn.x, drawn.y, known)
             ids = self.memory_.offered + np.arange(len(y))
             self.memory_.offer(Samples(x=x, y=y, id=ids), self.rng_)
-        return np.concatenate(predicted)
+        return np.concatenate(predicted) if self.by_row else None
 
     def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
         self.learner_._rehearse(X, codes, known)

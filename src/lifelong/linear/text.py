@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..errors import LifelongError, one_of
 from . import tokens
-from .defaults import make
+from .defaults import make, weighting
 from .estimator import Incremental
 
 ANALYZERS = ("word", "char")
@@ -152,11 +152,20 @@ class HashingText(TransformerMixin, BaseEstimator):
         text, spans, values, indices, indptr = counted
         if len(spans):
             self._name(text, indices, spans)
-        weighting = WEIGHTINGS.index(self.weighting)
-        self.documents_ = tokens.weigh(
-            weighting, learn, self.df_, self.documents_, indices, values, indptr
-        )
+        how = WEIGHTINGS.index(self.weighting)
+        self.documents_ = tokens.weigh(how, learn, self.df_, self.documents_, indices, values, indptr)
         return _distinct(sp.csr_array((values, indices, indptr), (len(indptr) - 1, 1 << self.bits)))
+
+    def _merge(self, others: list[Self], base: Self | None) -> None:
+        """Add what others counted, less what all of them had counted at the start: the base's."""
+        shared = [] if base is None else [(base, -len(others))]
+        for other, factor in [*((other, 1) for other in others), *shared]:
+            self.df_ = self.df_ + factor * other.df_
+            self.documents_ += factor * other.documents_
+            if self.vocabulary:
+                self.names_ = other.names_ | self.names_
+        if self.documents_ < 0 or (self.df_ < 0).any():
+            raise LifelongError("base counted what was not merged: give what all learners went on from")
 
     def _name(self, text: np.ndarray, indices: np.ndarray, spans: np.ndarray) -> None:
         """Keep what the columns stand for that have no name yet."""
@@ -178,7 +187,7 @@ class TextClassifier(Incremental):
     Args:
         learner: one of ``lifelong.linear``, or its name (``cw``), which takes the hyper-parameters that
             suit the weighting (:data:`~lifelong.linear.defaults.DEFAULTS`).
-        vectorizer: None: :class:`HashingText` as it is.
+        vectorizer: None: a :class:`HashingText` of the weighting that suits the learner, by its name.
 
     Attributes:
         learner_, vectorizer_: the fitted ones; those given stay as they are.
@@ -194,7 +203,10 @@ class TextClassifier(Incremental):
         return self.learner_.by_row
 
     def _start(self) -> None:
-        self.vectorizer_ = HashingText() if self.vectorizer is None else clone(self.vectorizer)
+        if self.vectorizer is None:
+            self.vectorizer_ = HashingText(weighting(self.learner))
+        else:
+            self.vectorizer_ = clone(self.vectorizer)
         self.vectorizer_._start()
         self.learner_ = make(self.learner, self.vectorizer_.weighting)
         self.learner_.n_features_in_ = 1 << self.vectorizer_.bits
@@ -217,6 +229,14 @@ class TextClassifier(Incremental):
 
     def _scores(self, X: Any) -> np.ndarray:
         return self.learner_._scores(self.vectorizer_.rows(X))
+
+    def _merge(
+        self, others: list[tuple[Self, np.ndarray]], base: tuple[Self, np.ndarray] | None
+    ) -> None:
+        """Merge the learners; texts that were counted add up, those of the base once."""
+        self.vectorizer_._merge([o.vectorizer_ for o, _ in others], base and base[0].vectorizer_)
+        parts = [(o.learner_, places) for o, places in others]
+        self.learner_._merge(parts, base and (base[0].learner_, base[1]))
 
     def _checked(self, X: Any, reset: bool) -> np.ndarray:
         return as_texts(X)
