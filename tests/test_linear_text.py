@@ -232,6 +232,16 @@ def test_a_file_holds_all_of_it(i, tmp_path):
         np.testing.assert_array_equal(each.scores(texts), model.scores(texts))
 
 
+@pytest.mark.parametrize("i", range(3))
+def test_skops_holds_it_too(i):
+    io = pytest.importorskip("skops.io")
+    texts, y = corpus()
+    model = models()[i].fit(texts, y)
+    content = io.dumps(model)
+    again = io.loads(content, trusted=io.get_untrusted_types(data=content))
+    np.testing.assert_array_equal(again.scores(texts), model.scores(texts))
+
+
 # ---- replay
 def test_replay_keeps_what_else_is_forgotten():
     texts, y = corpus(n=600)

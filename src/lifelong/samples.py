@@ -63,6 +63,12 @@ class Samples:
         shapes = ", ".join(f"{k}: {v.dtype}{list(v.shape)}" for k, v in self.columns.items())
         return f"Samples({shapes})"
 
+    def __getstate__(self) -> dict[str, np.ndarray]:
+        return self.columns
+
+    def __setstate__(self, columns: dict[str, np.ndarray]) -> None:
+        self.columns = columns
+
     def take(self, indices: Any) -> Samples:
         """The samples at ``indices`` (integers, a slice or a boolean mask), read into memory.
 
