@@ -360,6 +360,22 @@ def test_memory_follows_the_features_met_not_the_width():
     assert learner.predict(X).tolist() == [0, 1, 2]
 
 
+def test_features_that_come_one_at_a_time_seldom_move_the_weights():
+    learner, owners = CW(), []
+    for i in range(600):
+        row = sp.csr_array(([1.0], ([0], [i])), shape=(1, 1 << 16))
+        learner.partial_fit(row, [i % 3])
+        if not owners or owners[-1] is not learner.mean_.base:
+            owners.append(learner.mean_.base)
+    assert learner.mean_.shape == (601, 3)
+    assert len(owners) < 30
+    whole = CW().partial_fit(sp.eye_array(600, 1 << 16, format="csr"), np.arange(600) % 3)
+    np.testing.assert_array_equal(whole.mean_, learner.mean_)
+    again = learner.copy().partial_fit(sp.csr_array(([1.0], ([0], [999])), shape=(1, 1 << 16)), [0])
+    assert len(again.mean_) == 602
+    assert len(learner.mean_) == 601
+
+
 def test_a_feature_twice_in_a_row_is_one_feature():
     twice = sp.csr_array(
         (np.array([1.0, 1.0, 1.0]), np.array([0, 0, 1]), np.array([0, 2, 3])), shape=(2, 2)

@@ -446,11 +446,20 @@ def _first(mask: np.ndarray) -> int:
 
 
 def _grown(array: np.ndarray, shape: tuple[int, int], fill: float) -> np.ndarray:
+    """The array with more rows or columns of ``fill``: the first rows of one that has some to spare.
+
+    So features that come up one at a time cost no copy of all weights each.
+    """
+    rows, columns = shape
     if array.shape == shape:
         return array
-    new = np.full(shape, fill, array.dtype)
-    new[: array.shape[0], : array.shape[1]] = array
-    return new
+    spare = array.base
+    fits = isinstance(spare, np.ndarray) and spare.ndim == 2 and spare.shape[1] == columns
+    if fits and array.shape[1] == columns and len(spare) >= rows:  # type: ignore[arg-type]
+        return spare[:rows]  # type: ignore[index]
+    new = np.full((max(rows, 3 * len(array) // 2), columns), fill, array.dtype)
+    new[: len(array), : array.shape[1]] = array
+    return new[:rows]
 
 
 def _positive(**values: float) -> None:
