@@ -216,8 +216,8 @@ def count_tokens(text: np.ndarray, ends: np.ndarray) -> int:
     columns, spans = np.empty(most, np.int32), np.empty((0, 2), np.int64)
     ends_of_rows, place = np.zeros(len(ends), np.int64), np.empty(2**20, np.int32)
     last = np.uint64(2**20 - 1)
-    tokens.features(text, ends, False, 1, 1, last, place, columns, values, ends_of_rows, spans)
-    return int(values.sum())
+    size = tokens.features(text, ends, False, 1, 1, last, place, columns, values, ends_of_rows, spans)
+    return int(values[:size].sum())
 
 
 def draw(found: dict[str, Any]) -> None:
