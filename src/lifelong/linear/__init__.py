@@ -10,10 +10,11 @@ from .online import AROW, CW, NHERD, PA, PA1, PA2, SCW1, SCW2, Perceptron
 from .progressive import Progressive, progressive_validation
 from .replay import Replay
 from .river import to_river
+from .svm import ExactSVM, IncrementalSVC
 from .text import HashingText, TextClassifier
 
 __all__ = [
-    "AROW", "CW", "NHERD", "PA", "PA1", "PA2", "SCW1", "SCW2", "HashingText", "Incremental",
-    "Perceptron", "Progressive", "Replay", "TextClassifier", "diff", "explain", "load", "make",
-    "progressive_validation", "to_river",
+    "AROW", "CW", "NHERD", "PA", "PA1", "PA2", "SCW1", "SCW2", "ExactSVM", "HashingText",
+    "Incremental", "IncrementalSVC", "Perceptron", "Progressive", "Replay", "TextClassifier", "diff",
+    "explain", "load", "make", "progressive_validation", "to_river",
 ]  # fmt: skip
