@@ -10,11 +10,11 @@ from .online import AROW, CW, NHERD, PA, PA1, PA2, SCW1, SCW2, Perceptron
 from .progressive import Progressive, progressive_validation
 from .replay import Replay
 from .river import to_river
-from .svm import ExactSVM, IncrementalSVC
+from .svm import LASVM, ExactSVM, IncrementalSVC, KeepSupport
 from .text import HashingText, TextClassifier
 
 __all__ = [
-    "AROW", "CW", "NHERD", "PA", "PA1", "PA2", "SCW1", "SCW2", "ExactSVM", "HashingText",
-    "Incremental", "IncrementalSVC", "Perceptron", "Progressive", "Replay", "TextClassifier", "diff",
-    "explain", "load", "make", "progressive_validation", "to_river",
+    "AROW", "CW", "LASVM", "NHERD", "PA", "PA1", "PA2", "SCW1", "SCW2", "ExactSVM", "HashingText",
+    "Incremental", "IncrementalSVC", "KeepSupport", "Perceptron", "Progressive", "Replay",
+    "TextClassifier", "diff", "explain", "load", "make", "progressive_validation", "to_river",
 ]  # fmt: skip

@@ -156,7 +156,7 @@ class ExactSVM(BaseEstimator):
     def _tolerance(self) -> float:
         """What rounding leaves of g: it is a sum of alpha_j K_ij."""
         largest = np.abs(self.K_[self.slot_[self.margin_], self.margin_]).max(initial=1.0)
-        return max(1e-11, 4 * EPS * self.alpha_.sum() * largest)
+        return max(1e-12, EPS * self.alpha_.sum() * largest)
 
     def _violator(self, gram: Gram) -> int | None:
         """The place furthest from its condition, if any. Where S is empty, b is free: it is set here."""
@@ -274,6 +274,11 @@ class ExactSVM(BaseEstimator):
                 sign = int(self.y_[i])
                 others = self._movable(sign)
                 others = others[others != i]
+                if not len(others):  # y'alpha = 0 but for rounding: so is alpha_i
+                    delta = np.zeros(len(self.alpha_))
+                    delta[i], self.alpha_[i] = -self.alpha_[i], 0
+                    self._follow(delta, 0.0)
+                    break
                 v = self.b_ - self.y_[others] * self.g_[others]
                 at = (sign * v).argmax()
                 self._anchor(gram, int(others[at]), float(v[at]))

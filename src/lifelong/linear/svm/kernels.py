@@ -70,3 +70,22 @@ class Kernelled(Incremental):
 def squares(A: np.ndarray) -> np.ndarray:
     """Squared lengths of the rows."""
     return np.einsum("ij,ij->i", A, A)
+
+
+def vote(f: np.ndarray, sides: list[list[int]], classes: int) -> np.ndarray:
+    """Scores ``[n, classes]`` of machines for pairs: ``f [n, machines]`` is above 0 for the first.
+
+    Two classes get -f / 2 and f / 2. Of more, each gets its votes; ties go to the larger sum of f,
+    which is squeezed below 1/2.
+    """
+    scores = np.zeros((len(f), classes))
+    for at, (first, second) in enumerate(sides):
+        scores[:, first] += f[:, at] / 2
+        scores[:, second] -= f[:, at] / 2
+    if classes == 2:
+        return scores
+    scores /= 3 * (np.abs(scores) + 1)
+    for at, (first, second) in enumerate(sides):
+        scores[:, first] += f[:, at] > 0
+        scores[:, second] += f[:, at] <= 0
+    return scores

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ...errors import LifelongError, one_of
 from .exact import ExactSVM, enlarged
-from .kernels import Kernelled, squares
+from .kernels import Kernelled, squares, vote
 
 REST = -1
 
@@ -191,24 +191,13 @@ class IncrementalSVC(Kernelled):
         return f
 
     def _combined(self, f: np.ndarray) -> np.ndarray:
-        """The scores of the classes. In a vote, ties go to the larger sum of f, squeezed below 1/2."""
+        """The scores of the classes from f ``[n, machines]``."""
         classes = len(self.classes_)
-        if classes < 2:
-            return np.zeros((len(f), classes))
-        if classes == 2:
-            return np.hstack([-f / 2, f / 2])
-        scores = np.zeros((len(f), classes))
-        if self.multiclass == "ovr":
+        if classes > 2 and self.multiclass == "ovr":
+            scores = np.empty((len(f), classes))
             scores[:, [k for k, _ in self.sides_]] = f
             return scores
-        for at, (positive, negative) in enumerate(self.sides_):
-            scores[:, positive] += f[:, at]
-            scores[:, negative] -= f[:, at]
-        scores /= 3 * (np.abs(scores) + 1)
-        for at, (positive, negative) in enumerate(self.sides_):
-            scores[:, positive] += f[:, at] > 0
-            scores[:, negative] += f[:, at] <= 0
-        return scores
+        return vote(f, self.sides_, classes)
 
     @property
     def parameters(self) -> int:
