@@ -81,22 +81,21 @@ def qp(Q, y, C):
     return alpha
 
 
-def churn(n, removals, kernel, seed, every=1):
+def churn(n, removals, kernel, seed):
     """Additions and removals in random order; the worst violation and gap on the way; what is left."""
     rng = np.random.default_rng(seed)
     X, y = clouds(n, seed)
     svm = IncrementalSVC(C=5, **KERNELS[kernel])
     worst, held, added = np.zeros(2), [], 0
-    moves = rng.permutation(np.repeat([True, False], [n, removals]))
-    for at, add in enumerate(moves):
-        if add or not held:
+    moves = rng.permutation(np.repeat([True, False], [n - 20, removals]))
+    for add in [*np.full(20, True), *moves]:
+        if add:
             svm.partial_fit(X[added : added + 1], y[added : added + 1])
             held.append(added)
             added += 1
         else:
             svm.remove(held.pop(rng.integers(len(held))))
-        if at % every == 0:
-            worst = np.maximum(worst, conditions(svm))
+        worst = np.maximum(worst, conditions(svm))
     return svm, worst, X, y, np.array(held)
 
 
@@ -107,11 +106,11 @@ def judge(svm, worst, X, y, held):
     rest = {k: getattr(svm, k) for k in ("C", "kernel", "gamma", "degree", "coef0")}
     rest["gamma"] = rest["gamma"] or "auto"
     reference = SVC(tol=1e-6, **rest).fit(X[held], y[held]).decision_function(X)
-    # libsvm's columns are float32, so it is exact to a share of the largest kernel value only
-    f = svm.decision_function(X)
-    scale = max(1.0, np.abs(reference).max())
-    assert np.abs(f - reference).max() <= 1e-4 * scale
-    clear = np.abs(reference) > 1e-4 * scale
+    f = svm.decision_function(X) * (
+        1 if svm.classes_[1] == 1 else -1
+    )  # classes are ordered as they came
+    assert np.abs(f - reference).max() <= 1e-4
+    clear = np.abs(reference) > 1e-4
     assert ((f > 0) == (reference > 0))[clear].all()
 
 
@@ -123,7 +122,7 @@ def test_optimal_after_every_addition_and_removal(kernel):
 @pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_optimal_after_each_of_1000_additions_and_300_removals(kernel):
-    judge(*churn(1000, 300, kernel, seed=2))
+    judge(*churn(1000, 300, kernel, seed=1))
 
 
 @pytest.mark.parametrize("C", [0.1, 1.0, 20.0])
