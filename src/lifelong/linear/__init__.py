@@ -14,11 +14,12 @@ from .progressive import Progressive, progressive_validation
 from .replay import Replay
 from .ridge import RecursiveRidge
 from .river import to_river
+from .svm import LASVM, ExactSVM, IncrementalSVC, KeepSupport
 from .text import HashingText, TextClassifier
 
 __all__ = [
-    "AROW", "CW", "NHERD", "PA", "PA1", "PA2", "SCW1", "SCW2", "ComplementNB", "HashingText",
-    "Incremental", "MultinomialNB", "NearestClassMean", "Perceptron", "Progressive", "RecursiveRidge",
-    "Replay", "StreamingLDA", "TextClassifier", "diff", "explain", "load", "make", "merge",
-    "progressive_validation", "to_river",
+    "AROW", "CW", "LASVM", "NHERD", "PA", "PA1", "PA2", "SCW1", "SCW2", "ComplementNB", "ExactSVM",
+    "HashingText", "Incremental", "IncrementalSVC", "KeepSupport", "MultinomialNB", "NearestClassMean",
+    "Perceptron", "Progressive", "RecursiveRidge", "Replay", "StreamingLDA", "TextClassifier", "diff",
+    "explain", "load", "make", "merge", "progressive_validation", "to_river",
 ]  # fmt: skip

@@ -1,0 +1,407 @@
+"""One support vector machine that stays exact while examples come and go."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ...errors import LifelongError
+
+Gram = Callable[[np.ndarray, np.ndarray], np.ndarray]
+EPS = float(np.finfo(float).eps)
+SINGULAR = 1e-12
+"""Below this share of Q_cc a pivot counts as 0: the margin block would become singular."""
+
+
+class ExactSVM(BaseEstimator):
+    """The dual of a binary SVM, kept at its optimum (Cauwenberghs & Poggio, NIPS 13, 2000).
+
+    min_alpha max_b  alpha'Q alpha / 2 - sum alpha + b y'alpha,  0 <= alpha <= C, Q_ij = y_i y_j K_ij.
+    Optimal (eq. 2) is where g = Q alpha + y b - 1 is 0 within the bounds, at least 0 at alpha = 0, at
+    most 0 at C. A set S of examples within the bounds is held at g_S = 0 by the inverse R of
+
+        [0, y_S'; y_S, Q_SS]                                                            (eq. 8)
+
+    An example that violates the conditions is brought to them by moving its alpha while S gives way
+    (eq. 4-7), until its g is 0 and it joins S, or it meets a bound; a member of S that meets one leaves
+    (R changes by bordering and its inverse, eq. 12-14). As in the active-set method (Scheinberg, JMLR 7,
+    2006), g of the others is brought up to date only then, and the worst violator is next: every step
+    lowers the objective, and an example whose column depends on those of S never joins, so that R exists
+    whatever the kernel. Kernel rows are stored for support vectors only (Laskov et al., JMLR 7, 2006).
+
+    It holds no examples, only their numbers: ``gram(i, j)`` gives ``K [i, j]`` of two arrays of numbers.
+
+    Attributes:
+        rows_: ``[n]`` the number of each example, in no particular order.
+        y_, alpha_, g_, bound_: ``[n]``: labels of -1 and 1, weights, gradient, upper bounds.
+        b_: the intercept: f(x) = sum_i alpha_i y_i K(x_i, x) + b.
+        margin_: ``[s]`` the places of the margin set; ``R_[:s + 1, :s + 1]`` is the inverse above.
+        cached_: the places whose rows of K are stored, ``K_[slot_[i], :n]`` for place ``i``.
+    """
+
+    def __init__(self) -> None:
+        self.rows_ = np.empty(0, np.int64)
+        self.y_, self.alpha_, self.g_, self.bound_ = np.empty((4, 0))
+        self.b_ = 0.0
+        self.margin_ = np.empty(0, np.int64)
+        self.R_ = np.empty((8, 8))
+        self.cached_ = np.empty(0, np.int64)
+        self.slot_ = np.empty(0, np.int64)
+        self.K_ = np.empty((8, 8))
+
+    # ---- what changes
+    def add(self, gram: Gram, rows: np.ndarray, y: np.ndarray, C: float) -> None:
+        """Learn the examples of those numbers ``[m]``, whose labels ``y [m]`` are -1 or 1."""
+        old, new = len(self.rows_), len(rows)
+        self.rows_ = np.append(self.rows_, rows)
+        self.y_ = np.append(self.y_, y)
+        self.alpha_ = np.append(self.alpha_, np.zeros(new))
+        self.bound_ = np.append(self.bound_, np.full(new, float(C)))
+        self.slot_ = np.append(self.slot_, np.full(new, -1))
+        self._room(len(self.cached_), old + new)
+        f = np.full(new, self.b_)
+        if len(self.cached_):
+            K = gram(self.rows_[self.cached_], rows)
+            self.K_[: len(K), old : old + new] = K
+            f += (self.y_ * self.alpha_)[self.cached_] @ K
+        self.g_ = np.append(self.g_, y * f - 1)
+        self._solve(gram)
+
+    def remove(self, gram: Gram, row: int) -> None:
+        """Unlearn the example of that number: what is left is what the others alone would give."""
+        i = self._place(row)
+        self._empty(gram, i)
+        self._delete(i)
+
+    def without(self, gram: Gram, row: int) -> float:
+        """f of the example of that number, had it never been learned. Nothing changes."""
+        i = self._place(row)
+        if self.alpha_[i] == 0:
+            return float(self.y_[i] * (self.g_[i] + 1))
+        held = copy.deepcopy(
+            {k: v for k, v in vars(self).items() if k not in ("K_", "slot_", "cached_")}
+        )
+        self._empty(gram, i)
+        f = float(self.y_[i] * (self.g_[i] + 1))
+        for name, value in held.items():
+            setattr(self, name, value)
+        self._fetch(gram)
+        return f
+
+    def limit(self, gram: Gram, C: float) -> None:
+        """Change C for all examples. Where it falls, alpha shrinks in proportion: it stays feasible."""
+        share = min(1.0, C / self.bound_.max(initial=0.0)) if len(self.bound_) else 1.0
+        self.alpha_ = np.minimum(self.alpha_ * share, C)
+        self.bound_ = np.full(len(self.bound_), float(C))
+        self._refresh()
+        self._solve(gram)
+
+    def rekernel(self, gram: Gram) -> None:
+        """Go on from the same alpha under another kernel."""
+        self.cached_ = np.empty(0, np.int64)
+        self.slot_[:] = -1
+        self._fetch(gram)
+        self._rebuild()
+        self._refresh()
+        self._solve(gram)
+
+    # ---- what it says
+    @property
+    def support(self) -> np.ndarray:
+        """The places of the examples with alpha above 0."""
+        return np.flatnonzero(self.alpha_)
+
+    @property
+    def residual(self) -> float:
+        """The largest violation of the optimality conditions."""
+        return float(max(self._violations().max(initial=0.0), abs(self.y_ @ self.alpha_)))
+
+    @property
+    def objective(self) -> tuple[float, float]:
+        """The dual's value, sum alpha - alpha'Q alpha / 2, and the primal's, which is never below it."""
+        quadratic = self.alpha_ @ (self.g_ + 1)  # y'alpha = 0 takes b out
+        loss = self.bound_ @ np.maximum(0, -self.g_)
+        return float(self.alpha_.sum() - quadratic / 2), float(quadratic / 2 + loss)
+
+    # ---- the way to the optimum
+    def _solve(self, gram: Gram) -> None:
+        """Bring every violator to the conditions in turn, then check all of g computed anew."""
+        fresh = True
+        for _ in range(1000 + 100 * len(self.rows_)):
+            fresh &= not self._settle()
+            c = self._violator(gram)
+            if c is not None:
+                s = -np.sign(self.g_[c])
+                self._move(gram, c, s, self.bound_[c] if s > 0 else 0.0, join=True)
+                fresh = False
+            elif fresh:
+                return
+            else:
+                self._refresh()
+                fresh = True
+        raise LifelongError(
+            f"the SVM did not converge: its kernel values reach {np.abs(self.K_).max():.1g}; scale the "
+            "features, or lower C"
+        )
+
+    def _violations(self) -> np.ndarray:
+        low, high = self.alpha_ < self.bound_, self.alpha_ > 0
+        return np.maximum(np.where(low, -self.g_, 0), np.where(high, self.g_, 0))
+
+    @property
+    def _tolerance(self) -> float:
+        """What rounding leaves of g: it is a sum of alpha_j K_ij."""
+        largest = np.abs(self.K_[self.slot_[self.margin_], self.margin_]).max(initial=1.0)
+        return max(1e-12, EPS * self.alpha_.sum() * largest)
+
+    def _violator(self, gram: Gram) -> int | None:
+        """The place furthest from its condition, if any. Where S is empty, b is free: it is set here."""
+        if len(self.margin_):
+            violations = self._violations()
+            violations[self.margin_] = 0
+            c = int(violations.argmax())
+            return c if violations[c] > self._tolerance else None
+        v = (
+            self.b_ - self.y_ * self.g_
+        )  # condition: v_i <= b where y alpha may rise, >= where it may fall
+        up, down = self._movable(1), self._movable(-1)
+        if not len(up) or not len(down):
+            ends = [v[up].max()] if len(up) else [v[down].min()] if len(down) else [self.b_]
+            self._shift(float(ends[0]))
+            return None
+        i, j = up[v[up].argmax()], down[v[down].argmin()]
+        if v[i] - v[j] <= self._tolerance:
+            self._shift(float(v[i] + v[j]) / 2)
+            return None
+        self._anchor(gram, int(j), float(v[j]))
+        return int(i)
+
+    def _movable(self, sign: int) -> np.ndarray:
+        """The places whose y alpha may still move to that side."""
+        return np.flatnonzero(
+            np.where(self.y_ == sign, self.alpha_ < self.bound_, (self.alpha_ > 0) & (self.bound_ > 0))
+        )
+
+    def _shift(self, b: float) -> None:
+        self.g_ += self.y_ * (b - self.b_)
+        self.b_ = b
+
+    def _anchor(self, gram: Gram, j: int, b: float) -> None:
+        """S = {j}, where b makes g_j = 0."""
+        self._row(gram, j)
+        self._shift(b)
+        self.margin_ = np.array([j])
+        self.R_[:2, :2] = [[-self.K_[self.slot_[j], j], self.y_[j]], [self.y_[j], 0]]
+
+    def _move(self, gram: Gram, c: int, s: float, target: float, join: bool) -> None:
+        """Move alpha_c to the side ``s`` up to ``target`` while S gives way; g_S stays 0.
+
+        It ends early where S runs empty, and, with ``join``, where g_c = 0: then c joins S.
+        """
+        self._row(gram, c)
+        before, b = self.alpha_.copy(), self.b_
+        row, g = self.y_[c] * self.y_ * self.K_[self.slot_[c], : len(self.y_)], self.g_[c]
+        while len(S := self.margin_):
+            h = np.append(self.y_[c], row[S])
+            beta = -self.R_[: len(h), : len(h)] @ h  # eq. 6
+            kappa = row[c] + h @ beta  # eq. 7
+            d = s * beta[1:]
+            reach = np.full(len(S), np.inf)
+            np.divide(np.where(d > 0, self.bound_[S] - self.alpha_[S], self.alpha_[S]), np.abs(d),
+                      out=reach, where=d != 0)  # fmt: skip
+            k = int(reach.argmin())
+            bound = abs(target - self.alpha_[c])
+            zero = -s * g / kappa if join and kappa > SINGULAR * row[c] else np.inf
+            t = min(zero, bound, reach[k])
+            self.alpha_[S] += t * d
+            self.alpha_[c] += s * t
+            self.b_ += s * t * beta[0]
+            g += s * t * kappa
+            if t == bound:
+                self.alpha_[c] = target
+                break
+            if t == zero:
+                self._border(c, beta, kappa)
+                break
+            self.alpha_[S[k]] = self.bound_[S[k]] if d[k] > 0 else 0.0
+            self._contract(k)
+        self._follow(self.alpha_ - before, self.b_ - b)
+
+    def _settle(self) -> bool:
+        """Newton steps on S to g_S = 0 within the bounds; whether anything moved."""
+        moved, last = False, np.inf
+        while len(S := self.margin_):
+            worst = np.abs(self.g_[S]).max()
+            if worst <= self._tolerance / 10:
+                break
+            if worst > last / 2:  # R has drifted
+                if not self._rebuild():
+                    break
+                last = np.inf
+                continue
+            last = worst
+            r = np.append(self.y_ @ self.alpha_, self.g_[S])
+            step = -self.R_[: len(r), : len(r)] @ r
+            d = step[1:]
+            reach = np.full(len(S), np.inf)
+            np.divide(np.where(d > 0, self.bound_[S] - self.alpha_[S], self.alpha_[S]), np.abs(d),
+                      out=reach, where=d != 0)  # fmt: skip
+            k = int(reach.argmin())
+            t = min(1.0, reach[k])
+            delta = np.zeros(len(self.alpha_))
+            delta[S] = t * d
+            before = self.alpha_.copy()
+            self.alpha_ += delta
+            if t < 1:
+                self.alpha_[S[k]] = self.bound_[S[k]] if d[k] > 0 else 0.0
+                self._contract(k)
+                last = np.inf
+            self.b_ += t * step[0]
+            self._follow(self.alpha_ - before, t * step[0])
+            moved = True
+        return moved
+
+    def _empty(self, gram: Gram, i: int) -> None:
+        """Bring alpha_i to 0, and keep it there: its bound is 0. The rest becomes optimal."""
+        if len(at := np.flatnonzero(self.margin_ == i)):
+            self._contract(int(at[0]))
+        while self.alpha_[i] > 0:
+            if not len(self.margin_):
+                sign = int(self.y_[i])
+                others = self._movable(sign)
+                others = others[others != i]
+                if not len(others):  # y'alpha = 0 but for rounding: so is alpha_i
+                    delta = np.zeros(len(self.alpha_))
+                    delta[i], self.alpha_[i] = -self.alpha_[i], 0
+                    self._follow(delta, 0.0)
+                    break
+                v = self.b_ - self.y_[others] * self.g_[others]
+                at = (sign * v).argmax()
+                self._anchor(gram, int(others[at]), float(v[at]))
+            self._move(gram, i, -1.0, 0.0, join=False)
+        self.bound_[i] = 0
+        self._solve(gram)
+
+    # ---- g
+    def _follow(self, alpha: np.ndarray, b: float) -> None:
+        """g after alpha and b changed by so much."""
+        self.g_ += self.y_ * (self._weighted(alpha) + b)
+
+    def _refresh(self) -> None:
+        """g from nothing."""
+        self.g_ = self.y_ * (self._weighted(self.alpha_) + self.b_) - 1
+
+    def _weighted(self, alpha: np.ndarray) -> np.ndarray:
+        """sum_j alpha_j y_j K_ij ``[n]``, from the stored rows."""
+        return (self.y_ * alpha)[self.cached_] @ self.K_[: len(self.cached_), : len(alpha)]
+
+    # ---- R
+    def _border(self, c: int, beta: np.ndarray, kappa: float) -> None:
+        """c joins S (eq. 12)."""
+        s = len(beta)
+        if s == len(self.R_):
+            self.R_ = enlarged(self.R_, (2 * s, 2 * s))
+        self.R_[s, : s + 1] = self.R_[: s + 1, s] = 0
+        u = np.append(beta, 1.0)
+        self.R_[: s + 1, : s + 1] += np.outer(u / kappa, u)
+        self.margin_ = np.append(self.margin_, c)
+
+    def _contract(self, k: int) -> None:
+        """The k-th member leaves S (eq. 14); the last one takes its place."""
+        s, k1 = len(self.margin_), k + 1
+        R = self.R_[: s + 1, : s + 1]
+        R[[k1, s]] = R[[s, k1]]
+        R[:, [k1, s]] = R[:, [s, k1]]
+        if s > 1:
+            R[:s, :s] -= np.outer(R[:s, s] / R[s, s], R[s, :s])
+        self.margin_[k] = self.margin_[-1]
+        self.margin_ = self.margin_[:-1]
+
+    def _rebuild(self) -> bool:
+        """R anew, member by member; those whose columns depend on the others' leave S.
+
+        Whether that changed R by more than rounding.
+        """
+        S, old = self.margin_, self.R_[: len(self.margin_) + 1, : len(self.margin_) + 1].copy()
+        self.margin_ = S[:0]
+        if not len(S):
+            return False
+        first = S[0]
+        self.margin_ = S[:1]
+        self.R_[:2, :2] = [[-self.K_[self.slot_[first], first], self.y_[first]], [self.y_[first], 0]]
+        for c in S[1:]:
+            row = self.y_[c] * self.y_ * self.K_[self.slot_[c], : len(self.y_)]
+            h = np.append(self.y_[c], row[self.margin_])
+            beta = -self.R_[: len(h), : len(h)] @ h
+            kappa = row[c] + h @ beta
+            if kappa > SINGULAR * row[c]:
+                self._border(c, beta, kappa)
+        new = self.R_[: len(self.margin_) + 1, : len(self.margin_) + 1]
+        return new.shape != old.shape or not np.allclose(new, old, rtol=1e-9, atol=0)
+
+    # ---- places and rows of K
+    def _place(self, row: int) -> int:
+        return int(np.flatnonzero(self.rows_ == row)[0])
+
+    def _fetch(self, gram: Gram) -> None:
+        """Store the kernel rows of all that counts."""
+        for i in np.union1d(self.support, self.margin_).tolist():
+            self._row(gram, i)
+
+    def _row(self, gram: Gram, i: int) -> None:
+        """Store the kernel row of place ``i``."""
+        if self.slot_[i] >= 0:
+            return
+        if len(self.cached_) == len(self.K_):
+            self._evict()
+        slot = len(self.cached_)
+        self._room(slot + 1, len(self.rows_))
+        self.K_[slot, : len(self.rows_)] = gram(self.rows_[[i]], self.rows_)[0]
+        self.cached_ = np.append(self.cached_, i)
+        self.slot_[i] = slot
+
+    def _evict(self) -> None:
+        """Drop the rows of examples that no longer count, where they are many."""
+        needed = self.alpha_ > 0
+        needed[self.margin_] = True
+        kept = needed[self.cached_]
+        if kept.mean() < 0.75:
+            self.K_[: kept.sum()] = self.K_[: len(kept)][kept]
+            self.cached_ = self.cached_[kept]
+            self.slot_[:] = -1
+            self.slot_[self.cached_] = np.arange(len(self.cached_))
+
+    def _room(self, slots: int, places: int) -> None:
+        rows, columns = self.K_.shape
+        if slots > rows or places > columns:
+            rows = rows if slots <= rows else max(slots, 2 * rows)
+            columns = columns if places <= columns else max(places, columns + columns // 2)
+            self.K_ = enlarged(self.K_, (rows, columns))
+
+    def _delete(self, i: int) -> None:
+        """Forget place ``i``, which weighs nothing; the last one takes its place."""
+        last = len(self.rows_) - 1
+        if (slot := self.slot_[i]) >= 0:
+            end = len(self.cached_) - 1
+            self.K_[slot] = self.K_[end]
+            self.cached_[slot] = self.cached_[end]
+            self.slot_[self.cached_[slot]] = slot
+            self.cached_ = self.cached_[:end]
+        self.K_[:, i] = self.K_[:, last]
+        self.margin_[self.margin_ == last] = i
+        self.cached_[self.cached_ == last] = i
+        for name in ("rows_", "y_", "alpha_", "g_", "bound_", "slot_"):
+            values = getattr(self, name)
+            values[i] = values[last]
+            setattr(self, name, values[:last])
+
+
+def enlarged(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The array with more room, of which only what was there is filled."""
+    new: Any = np.empty(shape, array.dtype)
+    new[tuple(slice(0, n) for n in array.shape)] = array
+    return new

@@ -1,0 +1,91 @@
+"""Kernels of the support vector machines: functions of the products and the lengths of the examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import LifelongError, one_of
+from ..estimator import Incremental
+
+KERNELS = ("linear", "rbf", "poly", "precomputed")
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
+class Kernelled(Incremental):
+    """What the machines with kernels share.
+
+    Args:
+        C: the most that one example may weigh (the upper bound of alpha).
+        kernel: ``linear`` x.z, ``rbf`` exp(-gamma |x - z|^2), ``poly`` (gamma x.z + coef0)^degree, or
+            ``precomputed``: the columns of X are the examples held, then those of the call.
+        gamma: of ``rbf`` and ``poly``; None: 1 / features.
+        degree: of ``poly``.
+        coef0: of ``poly``.
+    """
+
+    C: float = 1.0
+    kernel: str = "rbf"
+    gamma: float | None = None
+    degree: int = 3
+    coef0: float = 1.0
+
+    sparse = False
+
+    def _start(self) -> None:
+        one_of("kernel", self.kernel, KERNELS)
+        gamma = 1.0 if self.gamma is None else self.gamma
+        for name, value in {"C": self.C, "gamma": gamma, "degree": self.degree}.items():
+            if not 0 < value < np.inf:
+                raise LifelongError(f"{name}={value}: give a number above 0")
+        if not 0 <= self.coef0 < np.inf:
+            raise LifelongError(f"coef0={self.coef0}: give 0 or more, or it is no kernel")
+
+    def _checked(self, X: Any, reset: bool) -> Any:
+        X = super()._checked(X, reset)
+        return X.astype(np.float64, copy=False)
+
+    def _kernel(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
+        """``K [a, b]`` of rows ``A [a, features]`` and ``B [b, features]``."""
+        return self._of(A @ B.T, squares(A), squares(B))
+
+    def _of(self, products: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """``K [a, b]`` of the products ``[a, b]`` of rows whose squared lengths are ``a`` and ``b``."""
+        if self.kernel == "linear":
+            return products
+        gamma = 1 / self.n_features_in_ if self.gamma is None else self.gamma
+        if self.kernel == "poly":
+            return (gamma * products + self.coef0) ** self.degree
+        distance = a[:, None] + b - 2 * products
+        return np.exp(-gamma * np.maximum(distance, 0, out=distance))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = self.kernel == "precomputed"
+        return tags
+
+
+def squares(A: np.ndarray) -> np.ndarray:
+    """Squared lengths of the rows."""
+    return np.einsum("ij,ij->i", A, A)
+
+
+def vote(f: np.ndarray, sides: list[list[int]], classes: int) -> np.ndarray:
+    """Scores ``[n, classes]`` of machines for pairs: ``f [n, machines]`` is above 0 for the first.
+
+    Two classes get -f / 2 and f / 2. Of more, each gets its votes; ties go to the larger sum of f,
+    which is squeezed below 1/2.
+    """
+    scores = np.zeros((len(f), classes))
+    for at, (first, second) in enumerate(sides):
+        scores[:, first] += f[:, at] / 2
+        scores[:, second] -= f[:, at] / 2
+    if classes == 2:
+        return scores
+    scores /= 3 * (np.abs(scores) + 1)
+    for at, (first, second) in enumerate(sides):
+        scores[:, first] += f[:, at] > 0
+        scores[:, second] += f[:, at] <= 0
+    return scores

@@ -1,0 +1,350 @@
+"""Incremental support vector machines: exact ones against the conditions, a QP and scikit-learn."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import check_estimator
+
+from lifelong import data
+from lifelong.errors import LifelongError
+from lifelong.linear import LASVM, IncrementalSVC, KeepSupport, load
+
+KERNELS = {
+    "linear": {"kernel": "linear"},
+    "rbf": {"kernel": "rbf", "gamma": 0.5},
+    "poly": {"kernel": "poly", "gamma": 0.3, "degree": 2},
+}
+
+
+def clouds(n, seed=0, classes=2, features=4):
+    """Overlapping clouds, with a constant column and a few examples twice, some with another label."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, n)
+    X = rng.normal(size=(n, features)) + 1.5 * np.eye(classes, features)[y]
+    X[:, -1] = 1
+    X[n // 4 : n // 4 + 5] = X[:5]
+    y[n // 2 : n // 2 + 5] = (y[:5] + 1) % classes
+    X[n // 2 : n // 2 + 5] = X[:5]
+    return X, y
+
+
+def conditions(svm):
+    """The largest violation of the optimality conditions and the relative gap, from the definition.
+
+    Everything is computed from the examples and alpha, nothing from what the machine keeps.
+    """
+    worst = gap = 0.0
+    X = svm.X_[: len(svm.ids_)]
+    for machine in svm.machines_:
+        rows, y, alpha, C = machine.rows_, machine.y_, machine.alpha_, svm.C
+        K = svm._kernel(X[rows], X[rows])
+        f = K @ (alpha * y) + machine.b_
+        g = y * f - 1
+        bounds = max(-alpha.min(), alpha.max() - C, abs(alpha @ y))
+        kkt = max(np.where(alpha < C, -g, 0).max(), np.where(alpha > 0, g, 0).max(), bounds)
+        quadratic = (alpha * y) @ K @ (alpha * y)
+        dual, primal = alpha.sum() - quadratic / 2, quadratic / 2 + C * np.maximum(0, -g).sum()
+        worst, gap = max(worst, kkt), max(gap, (primal - dual) / dual if dual > 0 else primal)
+    return worst, gap
+
+
+def qp(Q, y, C):
+    """The dual by a primal-dual interior point method; returns alpha."""
+    n = len(y)
+    alpha, room, b, low, high = np.full(n, C / 2), np.full(n, C / 2), 0.0, np.ones(n), np.ones(n)
+    for _ in range(200):
+        mu = 0.1 * (alpha @ low + room @ high) / (2 * n)
+        dual = Q @ alpha - 1 + y * b - mu / alpha + mu / room
+        system = np.block(
+            [[Q + np.diag(low / alpha + high / room), y[:, None]], [y[None], np.zeros((1, 1))]]
+        )
+        *move, db = np.linalg.solve(system, -np.append(dual, y @ alpha))
+        d = np.array(move)
+        dlow, dhigh = mu / alpha - low - low / alpha * d, mu / room - high + high / room * d
+        ratios = [
+            -v[dv < 0] / dv[dv < 0] for v, dv in ((alpha, d), (room, -d), (low, dlow), (high, dhigh))
+        ]
+        t = min(1.0, 0.99 * np.concatenate(ratios).min(initial=np.inf))
+        alpha, room, b, low, high = (
+            alpha + t * d,
+            room - t * d,
+            b + t * db,
+            low + t * dlow,
+            high + t * dhigh,
+        )
+        if mu < 1e-14:
+            break
+    return alpha
+
+
+def churn(n, removals, kernel, seed):
+    """Additions and removals in random order; the worst violation and gap on the way; what is left."""
+    rng = np.random.default_rng(seed)
+    X, y = clouds(n, seed)
+    svm = IncrementalSVC(C=5, **KERNELS[kernel])
+    worst, held, added = np.zeros(2), [], 0
+    moves = rng.permutation(np.repeat([True, False], [n - 20, removals]))
+    for add in [*np.full(20, True), *moves]:
+        if add:
+            svm.partial_fit(X[added : added + 1], y[added : added + 1])
+            held.append(added)
+            added += 1
+        else:
+            svm.remove(held.pop(rng.integers(len(held))))
+        worst = np.maximum(worst, conditions(svm))
+    return svm, worst, X, y, np.array(held)
+
+
+def judge(svm, worst, X, y, held):
+    assert worst[0] <= 1e-8
+    assert worst[1] <= 1e-10
+    assert sorted(svm.ids_) == sorted(held)
+    rest = {k: getattr(svm, k) for k in ("C", "kernel", "gamma", "degree", "coef0")}
+    rest["gamma"] = rest["gamma"] or "auto"
+    reference = SVC(tol=1e-6, **rest).fit(X[held], y[held]).decision_function(X)
+    f = svm.decision_function(X) * (
+        1 if svm.classes_[1] == 1 else -1
+    )  # classes are ordered as they came
+    assert np.abs(f - reference).max() <= 1e-4
+    clear = np.abs(reference) > 1e-4
+    assert ((f > 0) == (reference > 0))[clear].all()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_optimal_after_every_addition_and_removal(kernel):
+    judge(*churn(150, 50, kernel, seed=1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_optimal_after_each_of_1000_additions_and_300_removals(kernel):
+    judge(*churn(1000, 300, kernel, seed=1))
+
+
+@pytest.mark.parametrize("C", [0.1, 1.0, 20.0])
+def test_alpha_is_that_of_an_independent_qp(C):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 3)), rng.integers(0, 2, 80)
+    svm = IncrementalSVC(C=C, gamma=1.0).fit(X[:1], y[:1])
+    for i in range(1, 80):
+        svm.partial_fit(X[i : i + 1], y[i : i + 1])
+    (machine,) = svm.machines_
+    signs = np.where(y == svm.classes_[1], 1.0, -1.0)
+    Q = signs[:, None] * signs * svm._kernel(X, X)
+    inside = Q[np.ix_(machine.rows_[machine.margin_], machine.rows_[machine.margin_])]
+    assert np.linalg.eigvalsh(inside).min() > 1e-6  # so that alpha is unique
+    alpha = np.empty(80)
+    alpha[machine.rows_] = machine.alpha_
+    assert np.abs(alpha - qp(Q, signs, C)).max() <= 1e-6
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    points=st.lists(
+        st.tuples(st.integers(-2, 2), st.integers(-2, 2), st.booleans()), min_size=2, max_size=25
+    ),
+    kernel=st.sampled_from(sorted(KERNELS)),
+    C=st.sampled_from([0.01, 1.0, 100.0]),
+    chosen=st.randoms(use_true_random=False),
+)
+def test_degenerate_examples(points, kernel, C, chosen):
+    # a grid: exact duplicates, opposite labels on one point, columns that depend on each other
+    X = np.array([[a, b, 1.0, a + b] for a, b, _ in points])
+    y = np.array([label for *_, label in points])
+    svm = IncrementalSVC(C=C, **KERNELS[kernel])
+    for i in range(len(X)):
+        svm.partial_fit(X[i : i + 1], y[i : i + 1])
+        assert conditions(svm)[0] <= 1e-8
+    gone = chosen.sample(range(len(X)), len(X) // 2)
+    for i in gone:
+        svm.remove(i)
+        assert conditions(svm)[0] <= 1e-8
+    left = np.setdiff1d(np.arange(len(X)), gone)
+    if len(np.unique(y[left])) == 2:
+        anew = IncrementalSVC(C=C, **KERNELS[kernel]).fit(X[left], y[left])
+        both = [svm.machines_[0].objective[0], anew.machines_[0].objective[0]]
+        np.testing.assert_allclose(*both, rtol=1e-8)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_removal_is_as_if_never_seen(kernel):
+    X, y = clouds(120, 3)
+    svm = IncrementalSVC(C=2, **KERNELS[kernel]).fit(X, y).remove(np.arange(40))
+    never = IncrementalSVC(C=2, **KERNELS[kernel]).fit(X[40:], y[40:])
+    sign = 1 if svm.classes_[1] == never.classes_[1] else -1  # classes are ordered as they came
+    assert np.abs(svm.decision_function(X) - sign * never.decision_function(X)).max() <= 1e-7
+
+
+def test_leave_one_out_equals_n_retrains():
+    X, y = clouds(200, 4)
+    svm = IncrementalSVC(C=3, gamma=0.5).fit(X, y)
+    before = svm.decision_function(X)
+    out = svm.leave_one_out()
+    assert np.array_equal(svm.decision_function(X), before)
+    order = np.argsort(svm.classes_)
+    for i in range(200):
+        rest = np.delete(np.arange(200), i)
+        retrained = SVC(C=3, gamma=0.5, tol=1e-6).fit(X[rest], y[rest]).decision_function(X[i : i + 1])
+        f = out[i, order]
+        assert abs(f[1] - f[0] - retrained[0]) <= 1e-4
+
+
+def test_changes_of_parameters_reach_the_optimum():
+    X, y = clouds(150, 5)
+    svm = IncrementalSVC(C=1, gamma=0.5).fit(X, y)
+    steps = [{"C": 20.0}, {"C": 0.3}, {"gamma": 2.0}, {"kernel": "poly", "degree": 2, "C": 1.0}]
+    for parameters in [*steps, {"kernel": "linear"}]:
+        svm.change(**parameters)
+        worst, gap = conditions(svm)
+        assert worst <= 1e-8
+        assert gap <= 1e-10
+        anew = IncrementalSVC(**svm.get_params()).fit(X, y)
+        assert np.abs(svm.decision_function(X) - anew.decision_function(X)).max() <= 1e-7
+
+
+def test_precomputed_kernel_grows_and_shrinks_with_the_examples():
+    X, y = clouds(90, 6)
+    direct = IncrementalSVC(gamma=0.5).fit(X[:1], y[:1])
+    direct.n_features_in_ = X.shape[1]
+    K = direct._kernel(X, X)
+    direct = IncrementalSVC(gamma=0.5).fit(X[:60], y[:60]).remove([3, 17]).partial_fit(X[60:], y[60:])
+    given = IncrementalSVC(kernel="precomputed").fit(K[:60, :60], y[:60]).remove([3, 17])
+    new = np.arange(60, 90)
+    given.partial_fit(K[np.ix_(new, np.append(given.ids_, new))], y[60:])
+    np.testing.assert_allclose(
+        given.decision_function(K[:, given.ids_]), direct.decision_function(X), atol=1e-8
+    )
+    with pytest.raises(LifelongError, match="needs 89 columns"):
+        given.partial_fit(K[:1, :5], y[:1])
+
+
+@pytest.mark.parametrize("multiclass", ["ovr", "ovo"])
+def test_classes_may_come_at_any_time(multiclass):
+    X, y = clouds(200, 7, classes=4)
+    order = np.argsort(y, kind="stable")
+    X, y = X[order], np.array(list("abcd"))[y[order]]
+    grown = IncrementalSVC(multiclass=multiclass, gamma=0.5)
+    for part in np.array_split(np.arange(200), 11):
+        grown.partial_fit(X[part], y[part])
+    whole = IncrementalSVC(multiclass=multiclass, gamma=0.5).fit(X, y)
+    np.testing.assert_allclose(grown.scores(X), whole.scores(X), atol=1e-7)
+    if multiclass == "ovo":
+        assert (grown.predict(X) == SVC(gamma=0.5, tol=1e-6, C=1).fit(X, y).predict(X)).mean() > 0.99
+
+
+@pytest.mark.parametrize("kind", [IncrementalSVC, KeepSupport, LASVM])
+def test_a_saved_machine_goes_on(kind, tmp_path):
+    X, y = clouds(120, 8, classes=3)
+    svm = kind(gamma=0.5).fit(X[:80], y[:80])
+    svm.save(tmp_path / "svm")
+    again = load(tmp_path / "svm")
+    for machine in (svm, again):
+        machine.partial_fit(X[80:], y[80:])
+    assert np.array_equal(svm.scores(X), again.scores(X))
+
+
+@pytest.mark.parametrize(
+    "svm", [IncrementalSVC(), IncrementalSVC(multiclass="ovo"), KeepSupport(), LASVM()], ids=repr
+)
+def test_scikit_learns_contract(svm):
+    check_estimator(svm)
+
+
+def test_keeping_support_vectors_of_one_batch_is_scikit_learns_svc():
+    for classes in (2, 4):
+        X, y = clouds(200, 9, classes)
+        y = np.sort(y)
+        reference = SVC(C=2, gamma=0.5, decision_function_shape="ovo").fit(X, y)
+        svm = KeepSupport(C=2, gamma=0.5).fit(X, y)
+        f = svm._of(X @ svm.X_.T, (X**2).sum(1), (svm.X_**2).sum(1)) @ svm.weights_ + svm.intercepts_
+        expected = reference.decision_function(X).reshape(200, -1)
+        np.testing.assert_allclose(f, -expected if classes == 2 else expected, atol=1e-9)
+        reference.set_params(decision_function_shape="ovr", break_ties=True)
+        assert np.array_equal(svm.predict(X), reference.predict(X))
+
+
+def test_keeping_support_vectors_weights_the_past():
+    X, y = clouds(300, 10)
+    for weighted in (False, True):
+        svm = KeepSupport(gamma=0.5, weighted=weighted).partial_fit(X[:200], y[:200])
+        held, codes = svm.X_, svm.codes_
+        svm.partial_fit(X[200:], y[200:])
+        share = 200 / len(held) if weighted else 1
+        weight = np.append(np.full(len(held), share), np.ones(100))
+        new = np.array([svm.classes_.tolist().index(label) for label in y[200:]])
+        reference = SVC(gamma=0.5).fit(np.concatenate([held, X[200:]]), np.append(codes, new), weight)
+        np.testing.assert_allclose(svm.decision_function(X), reference.decision_function(X), atol=1e-9)
+    assert len(held) < 200
+
+
+def test_lasvm_finished_is_near_the_optimum():
+    X, y = clouds(600, 11)
+    online = LASVM(C=1, gamma=0.5).fit(X[:400], y[:400])
+    exact = IncrementalSVC(C=1, gamma=0.5).fit(X[:400], y[:400])
+    best = exact.machines_[0].objective[0]
+    first = online.objective[0]
+    last = online.finish().objective[0]
+    assert first < last <= best + 1e-9
+    assert last >= 0.99 * best
+    assert abs(online.score(X[400:], y[400:]) - exact.score(X[400:], y[400:])) <= 0.02
+    assert len(online.codes_) < 400
+    # what it keeps is what follows from alpha
+    n = len(online.codes_)
+    K = online._kernel(online.X_[:n], online.X_[:n])
+    np.testing.assert_allclose(online.g_, online._signs(online.codes_) - online.alpha_ @ K, atol=1e-10)
+    np.testing.assert_allclose(online.alpha_.sum(1), 0, atol=1e-10)
+
+
+def test_lasvm_keeps_its_budget():
+    X, y = clouds(600, 12, classes=3)
+    free = LASVM(gamma=0.5).fit(X[:400], y[:400])
+    tight = LASVM(gamma=0.5, budget=60).fit(X[:400], y[:400])
+    assert len(free.codes_) > 100
+    assert len(tight.codes_) <= 60
+    np.testing.assert_allclose(tight.alpha_.sum(1), 0, atol=1e-10)
+    signs = tight._signs(tight.codes_)
+    assert ((tight.alpha_ * signs >= 0) & (tight.alpha_ * signs <= 1)).all()
+    assert tight.score(X[400:], y[400:]) >= free.score(X[400:], y[400:]) - 0.1
+
+
+def test_what_cannot_be_says_so():
+    X, y = clouds(20)
+    for wrong in (
+        {"C": 0},
+        {"gamma": -1.0},
+        {"kernel": "sigmoid"},
+        {"multiclass": "all"},
+        {"coef0": -1.0},
+    ):
+        with pytest.raises(LifelongError, match=next(iter(wrong))):
+            IncrementalSVC(**wrong).fit(X, y)
+    svm = IncrementalSVC().fit(X, y)
+    with pytest.raises(LifelongError, match="99 is not held"):
+        svm.remove([1, 99])
+    with pytest.raises(LifelongError, match="fit anew"):
+        svm.change(multiclass="ovo")
+    for kind in (KeepSupport, LASVM):
+        with pytest.raises(LifelongError, match="precomputed"):
+            kind(kernel="precomputed").fit(X[:, :1] @ X[:, :1].T, y)
+    with pytest.raises(LifelongError, match="budget"):
+        LASVM(budget=1).fit(X, y)
+
+
+@pytest.mark.slow
+def test_an_addition_costs_a_hundredth_of_a_retraining():
+    train = data.mnist_5k().train.columns
+    X = train["x"].reshape(len(train["x"]), -1) / 255
+    order = np.random.default_rng(0).permutation(len(X))[:4000]
+    X, y = X[order], (train["y"][order] == 3).astype(int)
+    svm = IncrementalSVC(C=5, gamma=0.02).fit(X[:3800], y[:3800])
+    start = time.perf_counter()
+    for i in range(3800, 4000):
+        svm.partial_fit(X[i : i + 1], y[i : i + 1])
+    mean = (time.perf_counter() - start) / 200
+    start = time.perf_counter()
+    SVC(C=5, gamma=0.02, tol=1e-6).fit(X, y)
+    assert mean <= (time.perf_counter() - start) / 100
