@@ -2,8 +2,9 @@
 
     python benchmarks/svm.py            # about 2 minutes; leave the machine alone
 
-MNIST-5k, pixels / 255, 4,000 to train and 1,000 to test in a fixed random order, RBF C=5 gamma=.02, one
-thread. Exactness: overlapping clouds with duplicates, opposite labels on one point and a constant column.
+MNIST-5k, pixels / 255, 4,000 to train and 1,000 to test in a fixed random order, RBF C=5 gamma=.02,
+one thread. Exactness: overlapping clouds with duplicates, opposite labels on one point and a constant
+column.
 """
 
 from __future__ import annotations
