@@ -26,8 +26,9 @@ class LASVM(Kernelled):
 
     Args:
         tau: violations below it are let be.
-        budget: the most examples held. Beyond it, one without weight is forgotten, or the one furthest
-            on the wrong side, whose weight goes to the most similar ones, so that sum alpha stays 0.
+        budget: the most examples held. Beyond it, one without weight is forgotten, or of those at C the
+            one furthest on the wrong side, or the one that weighs least. The most similar ones take its
+            weight over, so that sum alpha stays 0.
 
     Attributes:
         X_, codes_: the examples held, and their places in ``classes_``.
@@ -125,13 +126,15 @@ class LASVM(Kernelled):
         self.g_ = self.g_.take(kept, 1)
 
     def _oust(self) -> None:
-        """Forget one that weighs nothing, else the most wrong; those most like it take its weights over.
+        """Forget the most wrong of those at C, else the one that weighs least; the like take over.
 
-        The most wrong are mostly noise. Without the smallest alpha instead, it is noise that would stay.
+        What is at C is mostly noise: it would stay for ever if only the least weight went.
         """
         signs, n = self._signs(self.codes_), len(self.codes_)
-        idle = ~self.alpha_.any(0)
-        r = int(idle.argmax() if idle.any() else (signs * self.g_).sum(0).argmax())  # y g = 1 - y f
+        weight, wrong = np.abs(self.alpha_).sum(0), (signs * self.g_).sum(0)  # y g = 1 - y f
+        full = (np.abs(self.alpha_) == self.C).any(0)
+        noise = full.any() and weight.all()
+        r = int(np.where(full, wrong, -np.inf).argmax() if noise else weight.argmin())
         near = np.argsort(-self.K_[r, :n], kind="stable")
         for m in range(len(self.b_)):
             for j in near[near != r]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ...errors import LifelongError, one_of
@@ -161,8 +162,8 @@ class IncrementalSVC(Kernelled):
             raise LifelongError("the values of a precomputed kernel are given: only C can change")
         if parameters.get("kernel") == "precomputed" or "multiclass" in parameters:
             raise LifelongError("only C, kernel, gamma, degree and coef0 can change: fit anew instead")
+        clone(self).set_params(**parameters).checked()
         self.set_params(**parameters)
-        self.checked()
         for machine in self.machines_:
             if set(parameters) - {"C"}:
                 machine.rekernel(self._gram)
