@@ -109,19 +109,29 @@ class Additive(Incremental):
         scores[:, self.sums_["examples"] == 0] = -np.inf  # a class announced and not seen yet
         return scores
 
+    def _checked(self, X: Any, reset: bool) -> Any:
+        """Negative counts are refused here too, where nothing has changed yet."""
+        X = super()._checked(X, reset)
+        if self.__sklearn_tags__().input_tags.positive_only:
+            refuse_negative(X, type(self).__name__)
+        return X
+
     def _merge(
         self, others: list[tuple[Self, np.ndarray]], base: tuple[Self, np.ndarray] | None
     ) -> None:
         """Exact: all sums are added, and those of ``base`` subtracted once for each learner but one."""
         parts = [(*other, 1) for other in others]
         if base is not None:
+            least, classes = base[0].sums()["examples"], len(self.classes_)
+            for learner, places in [(self, np.arange(classes)), *others]:
+                examples = indicators(places, classes).T @ learner.sums()["examples"]
+                if (examples[base[1]] < least).any():
+                    raise LifelongError("base knows what was not merged: give what all went on from")
             parts.append((*base, -len(others)))
         for other, places, factor in parts:
             spread = indicators(places, len(self.classes_)).T.tocsr()
             sums = other.sums().items()
             self._add({k: factor * (v if k in self.shared else spread @ v) for k, v in sums})
-        if (self.sums_["examples"] < 0).any():
-            raise LifelongError("base knows what was not merged: give what all learners went on from")
 
 
 class Probable(Additive):
@@ -176,9 +186,9 @@ def log_priors(examples: np.ndarray, fit_prior: bool) -> np.ndarray:
     return np.log(np.maximum(examples, 1) / examples.sum()) if fit_prior else np.zeros(len(examples))
 
 
-def refuse_negative(X: sp.csr_array, of: str) -> None:
+def refuse_negative(X: Any, of: str) -> None:
     """Raise :class:`LifelongError` where a count is negative."""
-    if X.data.min(initial=0) < 0:
+    if (X.data if sp.issparse(X) else X).min(initial=0) < 0:
         raise LifelongError(
             f"Negative values in data passed to {of}: give counts, or scale columns from 0"
         )
