@@ -1,7 +1,6 @@
-"""Sums of the order-independent learners: a refusal changes nothing, a small batch costs little."""
+"""Sums of the order-independent learners: a refusal changes nothing."""
 
 import copy
-import time
 
 import numpy as np
 import pytest
@@ -43,27 +42,6 @@ def test_a_base_that_the_shards_did_not_go_on_from_is_refused():
         merge(*shards, base=base)
     with pytest.raises(LifelongError, match="base knows what was not merged"):
         merge(base.copy().partial_fit(X[30:], y[30:]), shards[0], base=base)
-
-
-@counters
-def test_a_row_among_a_million_columns_costs_what_it_costs_among_a_thousand(learner):
-    """CSR with ascending columns is added up without a pass over all columns; so time says it too."""
-    rng = np.random.default_rng(0)
-
-    def seconds(width):
-        columns = np.sort(rng.choice(1000, 50, replace=False)) * (width // 1000)
-        row = sp.csr_array((np.ones(50), columns, [0, 50]), (1, width))
-        taught, best = copy.deepcopy(learner).partial_fit(row, ["a"]), np.inf
-        for _ in range(5):
-            started = time.process_time()
-            for _ in range(20):
-                taught.partial_fit(row, ["a"])
-            best = min(best, time.process_time() - started)
-        parts = [p for held in taught.sums_.values() if isinstance(held, list) for p in held]
-        assert all(part.has_canonical_format for part in parts)
-        return best
-
-    assert seconds(1 << 20) < 2 * seconds(1 << 10)
 
 
 def test_one_column_counted_twice_in_a_row_is_their_sum():

@@ -1,6 +1,5 @@
 """Incremental support vector machines: exact ones against the conditions, a QP and scikit-learn."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
