@@ -4,7 +4,8 @@
     LIFELONG_DATA=... python benchmarks/minilm.py clinc150-minilm.npz     # about 2 minutes
 
 The package holds the weights of all-MiniLM-L6-v2 (6 layers, 384 wide). A sentence is the mean of its
-tokens' last hidden states, of length one. Its list of training sets names neither CLINC150 nor Banking77.
+tokens' last hidden states, of length one. Its list of training sets names neither CLINC150 nor
+Banking77.
 """
 
 from __future__ import annotations
