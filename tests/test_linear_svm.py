@@ -35,7 +35,7 @@ def conditions(svm):
     Everything is computed from the examples and alpha, nothing from what the machine keeps.
     """
     worst = gap = 0.0
-    X = svm.X_[: len(svm.ids_)]
+    X = svm.X_[: len(svm.ids_)] + svm.origin_
     for machine in svm.machines_:
         rows, y, alpha, C = machine.rows_, machine.y_, machine.alpha_, svm.C
         K = svm._kernel(X[rows], X[rows])
@@ -121,6 +121,29 @@ def test_optimal_after_every_addition_and_removal(kernel):
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_optimal_after_each_of_1000_additions_and_300_removals(kernel, seed):
     judge(*churn(1000, 300, kernel, seed))
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_data_far_from_the_origin_lose_nothing(kernel):
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(80, 3)), rng.integers(0, 2, 80)
+    near, far = (IncrementalSVC(kernel=kernel, gamma=0.5).fit(x, y) for x in (X, X + 2.0**20))
+    np.testing.assert_allclose(far.decision_function(X + 2.0**20), near.decision_function(X), atol=1e-6)
+    assert far.machines_[0].residual <= 1e-8
+    far.remove(far.ids_[:20])
+    near.remove(near.ids_[:20])
+    np.testing.assert_allclose(far.decision_function(X + 2.0**20), near.decision_function(X), atol=1e-6)
+
+
+def test_a_kernel_that_changes_from_differences_to_products_and_back():
+    rng = np.random.default_rng(4)
+    X, y = rng.normal(size=(60, 3)) + 5, rng.integers(0, 2, 60)
+    svm = IncrementalSVC(gamma=0.1).fit(X, y)
+    for kernel in ("poly", "linear", "rbf"):
+        svm.change(kernel=kernel)
+        fresh = IncrementalSVC(kernel=kernel, gamma=0.1).fit(X, y)
+        scale = np.abs(fresh.decision_function(X)).max()
+        assert np.abs(svm.decision_function(X) - fresh.decision_function(X)).max() <= 1e-6 * scale
 
 
 @pytest.mark.parametrize("C", [0.1, 1.0, 20.0])

@@ -14,7 +14,7 @@ from ...errors import LifelongError
 Gram = Callable[[np.ndarray, np.ndarray], np.ndarray]
 EPS = float(np.finfo(float).eps)
 SINGULAR = 1e-12
-"""Below this share of Q_cc a pivot counts as 0: the margin block would become singular."""
+"""Below this share of its terms a pivot counts as 0: the margin block would become singular."""
 
 
 class ExactSVM(BaseEstimator):
@@ -144,8 +144,8 @@ class ExactSVM(BaseEstimator):
                 self._refresh()
                 fresh = True
         raise LifelongError(
-            f"the SVM did not converge: its kernel values reach {np.abs(self.K_).max():.1g}; scale the "
-            "features, or lower C"
+            f"the SVM did not converge: kernel values reach {self._largest:.1g}; scale the features, "
+            "or lower C"
         )
 
     def _violations(self) -> np.ndarray:
@@ -153,10 +153,14 @@ class ExactSVM(BaseEstimator):
         return np.maximum(np.where(low, -self.g_, 0), np.where(high, self.g_, 0))
 
     @property
+    def _largest(self) -> float:
+        """The largest K_ii of the examples that count."""
+        return float(self.K_[np.arange(len(self.cached_)), self.cached_].max(initial=1.0))
+
+    @property
     def _tolerance(self) -> float:
         """What rounding leaves of g: it is a sum of alpha_j K_ij."""
-        largest = np.abs(self.K_[self.slot_[self.margin_], self.margin_]).max(initial=1.0)
-        return max(1e-12, EPS * self.alpha_.sum() * largest)
+        return max(1e-12, 8 * EPS * self.alpha_.sum() * self._largest)
 
     def _violator(self, gram: Gram) -> int | None:
         """The place furthest from its condition, if any. Where S is empty, b is free: it is set here."""
@@ -215,7 +219,7 @@ class ExactSVM(BaseEstimator):
                       out=reach, where=d != 0)  # fmt: skip
             k = int(reach.argmin())
             bound = abs(target - self.alpha_[c])
-            zero = -s * g / kappa if join and kappa > SINGULAR * row[c] else np.inf
+            zero = -s * g / kappa if join and _free(kappa, row[c], h, beta) else np.inf
             t = min(zero, bound, reach[k])
             self.alpha_[S] += t * d
             self.alpha_[c] += s * t
@@ -232,10 +236,10 @@ class ExactSVM(BaseEstimator):
         self._follow(self.alpha_ - before, self.b_ - b)
 
     def _settle(self) -> bool:
-        """Newton steps on S to g_S = 0 within the bounds; whether anything moved."""
+        """Newton steps on S to g_S = 0 and y'alpha = 0 within the bounds; whether anything moved."""
         moved, last = False, np.inf
         while len(S := self.margin_):
-            worst = np.abs(self.g_[S]).max()
+            worst = max(np.abs(self.g_[S]).max(), abs(self.y_ @ self.alpha_))
             if worst <= self._tolerance / 10:
                 break
             if worst > last / 2:  # R has drifted
@@ -338,7 +342,7 @@ class ExactSVM(BaseEstimator):
             h = np.append(self.y_[c], row[self.margin_])
             beta = -self.R_[: len(h), : len(h)] @ h
             kappa = row[c] + h @ beta
-            if kappa > SINGULAR * row[c]:
+            if _free(kappa, row[c], h, beta):
                 self._border(c, beta, kappa)
         new = self.R_[: len(self.margin_) + 1, : len(self.margin_) + 1]
         return new.shape != old.shape or not np.allclose(new, old, rtol=1e-9, atol=0)
@@ -398,6 +402,11 @@ class ExactSVM(BaseEstimator):
             values = getattr(self, name)
             values[i] = values[last]
             setattr(self, name, values[:last])
+
+
+def _free(kappa: float, own: float, h: np.ndarray, beta: np.ndarray) -> bool:
+    """Whether kappa = Q_cc + h'beta is more than rounding: c does not depend on S."""
+    return bool(kappa > SINGULAR * (own + np.abs(h) @ np.abs(beta)))
 
 
 def enlarged(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

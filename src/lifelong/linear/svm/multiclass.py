@@ -30,7 +30,9 @@ class IncrementalSVC(Kernelled):
     Attributes:
         ids_: ``[n]`` the numbers of the examples held, counted from 0 as they came. With a precomputed
             kernel, the columns of X follow this order.
-        X_, codes_: the examples (with room to grow) and their places in ``classes_``.
+        X_, codes_: the examples (with room to grow), less ``origin_``, and their places in ``classes_``.
+        origin_: the first example, where only differences count (``linear``, ``rbf``), or else 0: data
+            far from 0 would lose their digits in products.
         machines_, sides_: the machines, and what each tells apart: the class of label 1, that of -1 (-1:
             all others).
     """
@@ -42,6 +44,7 @@ class IncrementalSVC(Kernelled):
         super()._start()
         one_of("multiclass", self.multiclass, ("ovr", "ovo"))
         self.X_ = np.empty((0, 0 if self.kernel == "precomputed" else self.n_features_in_))
+        self.origin_ = np.zeros(self.X_.shape[1])
         self.squares_ = np.empty(0)
         self.codes_ = self.ids_ = np.empty(0, np.int64)
         self.seen_ = 0
@@ -61,7 +64,9 @@ class IncrementalSVC(Kernelled):
 
     def _update(self, X: Any, codes: np.ndarray, known: int) -> None:
         old, new = len(self.ids_), len(self.ids_) + len(codes)
-        self._store(X, old, new)
+        if not self.seen_:
+            self.origin_ = self._origin(X)
+        self._store(self._centred(X), old, new)
         self.codes_ = np.append(self.codes_, codes)
         self.ids_ = np.append(self.ids_, np.arange(self.seen_, self.seen_ + len(codes)))
         self.seen_ += len(codes)
@@ -72,6 +77,18 @@ class IncrementalSVC(Kernelled):
                 self._teach(len(self.sides_) - 1, np.arange(new))
             else:
                 self._teach(self.sides_.index(sides), np.arange(old, new))
+
+    def _origin(self, X: np.ndarray) -> np.ndarray:
+        """What is subtracted from all rows, the first of which are ``X``; b alone depends on it."""
+        if self.kernel in ("linear", "rbf"):
+            return X[0].copy()
+        return np.zeros(0 if self.kernel == "precomputed" else X.shape[1])
+
+    def _centred(self, X: np.ndarray) -> np.ndarray:
+        return X if self.kernel == "precomputed" else X - self.origin_
+
+    def _kernel(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
+        return super()._kernel(self._centred(A), self._centred(B))
 
     def _store(self, X: np.ndarray, old: int, new: int) -> None:
         gram = self.kernel == "precomputed"
@@ -164,6 +181,10 @@ class IncrementalSVC(Kernelled):
             raise LifelongError("only C, kernel, gamma, degree and coef0 can change: fit anew instead")
         clone(self).set_params(**parameters).checked()
         self.set_params(**parameters)
+        if len(self.ids_) and "kernel" in parameters:
+            held = self.X_[: len(self.ids_)] + self.origin_
+            self.origin_ = self._origin(held)
+            self._store(self._centred(held), 0, len(held))
         for machine in self.machines_:
             if set(parameters) - {"C"}:
                 machine.rekernel(self._gram)
@@ -180,6 +201,7 @@ class IncrementalSVC(Kernelled):
             int
         )
         K = np.zeros((len(X), held))
+        X = self._centred(X)
         K[:, used] = self._of(X @ self.X_[used].T, squares(X), self.squares_[used])
         return self._combined(self._values(K))
 
