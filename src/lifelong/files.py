@@ -68,12 +68,25 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], manifest: Any) -> No
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], Any]:
     """(arrays, manifest) of :func:`write_arrays`. Nothing is unpickled."""
+    with _opened(path) as (file, manifest):
+        return {name: file.get_tensor(name) for name in file.keys()}, manifest  # noqa: SIM118
+
+
+def read_manifest(path: Path) -> Any:
+    """The manifest of :func:`write_arrays` alone: the arrays stay on the disk."""
+    with _opened(path) as (_, manifest):
+        return manifest
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """(the open file, its manifest)."""
     try:
         with safe_open(path, "numpy") as file:
             manifest = (file.metadata() or {}).get("lifelong")
             if manifest is None:
                 raise LifelongError(f"{path} was not written by lifelong")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(manifest)  # noqa: SIM118
+            yield file, json.loads(manifest)
     except FileNotFoundError:
         raise LifelongError(f"no file {path}") from None
     except (SafetensorError, OSError) as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import detection, models
 from .errors import LifelongError
-from .files import read_arrays, write_arrays
+from .files import read_arrays, read_manifest, write_arrays
 from .optimize import Optimizer, Schedule
 from .optimize.optimizers import OPTIMIZERS
 from .samples import Samples
@@ -215,7 +215,7 @@ def save(
 
 def is_linear(path: Path) -> bool:
     """Whether a model file holds a linear learner, which :func:`lifelong.linear.load` reads."""
-    return "linear" in read_arrays(path)[1]
+    return "linear" in read_manifest(path)
 
 
 def load(path: str | Path, **changes: Any) -> Learner:

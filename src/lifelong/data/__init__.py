@@ -17,11 +17,11 @@ from .frameworks import from_huggingface, from_tensorflow, from_torch
 from .images import images, is_images
 from .own import arrays, npz
 from .published import cifar10, cifar100, digits, fashion_mnist, mnist, mnist_5k, omniglot
-from .tables import AnyPath, has_column, is_tables, table
+from .tables import AnyPath, is_tables, table
 from .texts import PUBLISHED as TEXTS
 from .texts import blocks as text_blocks
+from .texts import has_column, texts, unlabelled_texts
 from .texts import published as published_texts
-from .texts import texts, unlabelled_texts
 
 __all__ = [
     "DATASETS", "TEXTS", "Encoder", "Entry", "arrays", "cifar10", "cifar100", "digits", "fashion_mnist",

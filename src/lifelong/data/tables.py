@@ -187,7 +187,7 @@ def read_rows(
     ``labelled=False`` allows files without the target; rows without an id are numbered from
     ``first_id``.
     """
-    files, many = _files(paths)
+    files, many = table_files(paths)
     if many and by is None:
         for stem, count in Counter(file.stem for file in files).items():
             if count > 1:
@@ -267,10 +267,10 @@ def _fits(encoder: Encoder, names: Sequence[str], file: Path) -> None:
 
 def open_tables(paths: AnyPath | Sequence[AnyPath], text: Collection[str]) -> list[Source]:
     """The files, the columns named in ``text`` read as they are written."""
-    return [_open(file, text) for file in _files(paths)[0]]
+    return [_open(file, text) for file in table_files(paths)[0]]
 
 
-def _files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
+def table_files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
     """The files, and whether each is a task."""
     many = True
     if not isinstance(paths, str | os.PathLike):
@@ -295,14 +295,6 @@ def is_tables(path: Path) -> bool:
     """Whether it is a table, or a folder in which there is one."""
     files = path.iterdir() if path.is_dir() else [path]
     return any(file.suffix.lower() in FORMATS for file in files)
-
-
-def has_column(path: AnyPath, name: str) -> bool:
-    """Whether ``path`` is a table, or tables, and the first has a column of this name."""
-    where = Path(path).expanduser()
-    if not where.exists() or not is_tables(where):
-        return False
-    return name in _open(_files(path)[0][0], ()).schema.names
 
 
 def natural(path: Path) -> list[tuple[int, str]]:

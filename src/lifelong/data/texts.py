@@ -16,7 +16,17 @@ from ..errors import LifelongError, unknown
 from ..samples import Dataset, Samples
 from .download import given
 from .own import Table, partition
-from .tables import AnyPath, Source, gather, names_of, open_tables, reading, title
+from .tables import (
+    AnyPath,
+    Source,
+    gather,
+    is_tables,
+    names_of,
+    open_tables,
+    reading,
+    table_files,
+    title,
+)
 
 BLOCK, LINES = 1 << 22, 1 << 14
 """Bytes of a CSV file, and lines of a JSONL file or rows of a Parquet file, that are read at once."""
@@ -123,6 +133,18 @@ def blocks(
     for source in _sources(path, [text, target]):
         yield _content(source, text, first), names_of(source, target, first)
         first += source.rows
+
+
+def has_column(path: AnyPath, name: str) -> bool:
+    """Whether ``path`` is a table, or tables, and the first has a column of this name.
+
+    No more than a block of it is read: a file that flows by need not fit into memory.
+    """
+    where = Path(path).expanduser()
+    if not where.exists() or not is_tables(where):
+        return False
+    first = next(_sources(str(table_files(where)[0][0]), []), None)
+    return first is not None and name in first.schema.names
 
 
 def _sources(path: str, columns: list[str]) -> Iterator[Source]:
