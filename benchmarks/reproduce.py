@@ -227,12 +227,12 @@ GOALS = [
     permuted("si", "domain", 95.33, 0.11, "si.strength=5"),
     permuted("ewc", "domain", 94.31, 0.11, "ewc.strength=100"),
     permuted("online-ewc", "domain", 94.42, 0.13, "online-ewc.strength=200", "online-ewc.gamma=0.9"),
-    permuted("lwf", "domain", 72.64, 0.52, "lwf.weights=tasks"),
+    permuted("lwf", "domain", 72.64, 0.52, "lwf.weights=tasks", "lwf.strength=0.1"),
     permuted("ewc", "task", 94.74, 0.05, "ewc.strength=100"),
     permuted("online-ewc", "task", 95.96, 0.06, "online-ewc.strength=100", "online-ewc.gamma=0.8"),
     permuted("si", "task", 94.75, 0.14, "si.strength=5"),
     permuted("xdg", "task", 91.40, 0.23, "xdg.silent=0.55"),
-    permuted("lwf", "task", 69.84, 0.46, "lwf.weights=tasks"),
+    permuted("lwf", "task", 69.84, 0.46, "lwf.weights=tasks", "lwf.strength=0.1"),
 ]
 
 
