@@ -48,6 +48,8 @@ RESULTS = Path(__file__).parent / "results" / "bars.json"
 SEEDS = (0, 1, 2)
 PACKAGES = ("lifelong", "numpy", "scipy", "numba", "scikit-learn")
 ALPHAS = (0.00001, 0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
+POWERS = (1, 1.5, 2, 2.5, 3, 4)
+"""Of the inverse document frequency."""
 FEATURES = 3000
 """Random ReLU features of the ridge regression."""
 Rows = tuple[Any, np.ndarray]
@@ -91,7 +93,7 @@ def newsgroups() -> dict[str, Any]:
     bars: dict[str, tuple[Any, list[dict[str, Any]]]] = {
         "nb": (MultinomialNB(), alphas),
         "cnb": (ComplementNB(), [o | {"norm": norm} for o in alphas for norm in (False, True)]),
-        "ncm": (NearestClassMean("cosine", idf=True), [{}]),
+        "ncm": (NearestClassMean("cosine", idf=1), [{"idf": power} for power in POWERS]),
     }
     for weighting in ("count", "binary", "tf"):
         rows = HashingText(weighting)

@@ -35,7 +35,7 @@ LEARNERS = [
     ComplementNB(norm=True),
     NearestClassMean(),
     NearestClassMean(metric="cosine"),
-    NearestClassMean(metric="cosine", idf=True),
+    NearestClassMean(metric="cosine", idf=2),
     StreamingLDA(),
     RecursiveRidge(),
     RecursiveRidge(features=20),
@@ -239,8 +239,8 @@ def test_the_nearest_mean_by_hand():
     def unit(rows):
         return rows / np.sqrt((rows**2).sum(-1, keepdims=True))
 
-    mine = NearestClassMean("cosine", idf=True).fit(X, y)
-    idf = np.log((1 + len(X)) / (1 + (X > 0).sum(0))) + 1
+    mine = NearestClassMean("cosine", idf=2).fit(X, y)
+    idf = (np.log((1 + len(X)) / (1 + (X > 0).sum(0))) + 1) ** 2
     means = unit(idf * np.stack([unit(np.log1p(X[y == c])).mean(0) for c in mine.classes_]))
     np.testing.assert_allclose(mine.scores(X), unit(idf * np.log1p(X)) @ means.T, rtol=1e-12)
 
@@ -252,7 +252,8 @@ def test_the_nearest_mean_by_hand():
         (MultinomialNB(alpha=0), "alpha=0"),
         (ComplementNB(alpha=-1), "alpha=-1"),
         (NearestClassMean("manhattan"), "manhattan"),
-        (NearestClassMean(idf=True), "metric='cosine'"),
+        (NearestClassMean(idf=1), "metric='cosine'"),
+        (NearestClassMean("cosine", idf=-1), "idf=-1"),
         (StreamingLDA(0.0), "shrinkage=0.0"),
         (StreamingLDA(1.5), "shrinkage=1.5"),
         (RecursiveRidge(alpha=0), "alpha=0"),
@@ -269,7 +270,7 @@ def test_hyper_parameters_that_cannot_be(learner, words):
 
 
 def test_negative_counts_are_refused():
-    for learner in (MultinomialNB(), ComplementNB(), NearestClassMean("cosine", idf=True)):
+    for learner in (MultinomialNB(), ComplementNB(), NearestClassMean("cosine", idf=2)):
         with pytest.raises(LifelongError, match="Negative values"):
             copy.deepcopy(learner).fit([[1.0, -1.0], [0.0, 1.0]], [0, 1])
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from lifelong import LifelongError
 from lifelong.linear import ComplementNB, MultinomialNB, NearestClassMean, merge
 
-COUNTERS = [MultinomialNB(), ComplementNB(), NearestClassMean("cosine", idf=True)]
+COUNTERS = [MultinomialNB(), ComplementNB(), NearestClassMean("cosine", idf=2)]
 counters = pytest.mark.parametrize("learner", COUNTERS, ids=repr)
 
 
@@ -49,5 +49,5 @@ def test_one_column_counted_twice_in_a_row_is_their_sum():
     X, _ = counts()
     columns, starts = np.array([0, 0, 1, 3]), np.array([0, 3, 4])
     rows = sp.csr_array((np.array([1.0, 2.0, 0.0, 1.0]), columns, starts), (2, 8))
-    one, other = (NearestClassMean("cosine", idf=True).fit(r, [0, 1]) for r in (rows, rows.toarray()))
+    one, other = (NearestClassMean("cosine", idf=2).fit(r, [0, 1]) for r in (rows, rows.toarray()))
     np.testing.assert_array_equal(one.scores(X), other.scores(X))

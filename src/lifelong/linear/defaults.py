@@ -12,6 +12,7 @@ from .bayes import ComplementNB, MultinomialNB
 from .means import NearestClassMean, StreamingLDA
 from .online import AROW, CW, NHERD, PA, PA1, PA2, SCW1, SCW2, Online, Perceptron
 from .ridge import RecursiveRidge
+from .sums import Additive
 
 LEARNERS: dict[str, tuple[type, dict[str, Any]]] = {
     "perceptron": (Perceptron, {}),
@@ -35,10 +36,10 @@ TEXTS: dict[str, Any] = {"intercept": False}
 """Options of every online learner of texts: no text is without words."""
 COUNTS: dict[str, dict[str, Any]] = {
     "pa-1": {"C": 0.01}, "pa-2": {"C": 0.01}, "arow": {"r": 10.0}, "nherd": {"C": 0.1},
-    "nb": {"alpha": 0.001}, "cnb": {"alpha": 0.1}, "ncm": {"metric": "cosine", "idf": True},
+    "nb": {"alpha": 0.001}, "cnb": {"alpha": 0.1}, "ncm": {"metric": "cosine", "idf": 2.5},
 }  # fmt: skip
 TF: dict[str, dict[str, Any]] = {
-    "nb": {"alpha": 0.0001}, "cnb": {"alpha": 0.1}, "ncm": {"metric": "cosine", "idf": True},
+    "nb": {"alpha": 0.0001}, "cnb": {"alpha": 0.1}, "ncm": {"metric": "cosine", "idf": 2.5},
 }  # fmt: skip
 DEFAULTS = {"binary": COUNTS, "count": COUNTS, "tf": TF, "tfidf": TF | {"ncm": {"metric": "cosine"}}}
 """Weighting: name: options, where they are not the learner's own. Rows of counts are longer than 1.
@@ -50,7 +51,8 @@ on one of 20 Newsgroups (benchmarks/results/bars.json).
 
 def weighting(learner: Any) -> str:
     """How texts are weighed where it is not said: without idf for learners that no order may change."""
-    return "tf" if learner in ("nb", "cnb", "ncm", "slda", "ridge") else "tfidf"
+    kind = LEARNERS[learner][0] if learner in LEARNERS else type(learner)
+    return "tf" if issubclass(kind, Additive) else "tfidf"
 
 
 def make(learner: Any, weighting: str | None = None, **options: Any) -> Any:

@@ -18,7 +18,7 @@ from ..files import read_arrays, write_arrays
 from ..memory import Memory
 from ..samples import Samples
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Incremental(ClassifierMixin, BaseEstimator):

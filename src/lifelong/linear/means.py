@@ -23,25 +23,29 @@ class NearestClassMean(Additive):
 
     With ``idf``, rows of counts x become ``log(1 + x)`` of length one, whose sums are kept *unweighted*
     beside the number of documents in which each feature occurred. The inverse document frequency of
-    all documents so far, ``log((1 + n) / (1 + n_j)) + 1``, weighs means and queries at prediction: none
-    is fitted on the future, nor frozen in the past, and the order of the documents cannot matter.
+    all documents so far, ``(log((1 + n) / (1 + n_j)) + 1)^idf``, weighs means and queries at prediction:
+    none is fitted on the future, nor frozen in the past, and the order of the documents cannot matter.
 
     Args:
         metric: ``euclidean``, or ``cosine``: rows of length one are averaged, angles compared.
-        idf: rows are counts, to be weighed as above; cosine only.
+        idf: above 0: rows are counts, weighed as above; cosine only. 1 is the textbook's tf-idf; 2 to 3
+            suits whole documents better, whose common words otherwise draw all means together.
 
     Raises:
-        LifelongError: where the metric is unknown, or idf is asked for with another or negative data.
+        LifelongError: where the metric is unknown, idf is negative, or asked for with another metric or
+            negative data.
     """
 
     metric: str = "euclidean"
-    idf: bool = False
+    idf: float = 0.0
 
     shared = ("documents",)
 
     def _start(self) -> None:
         super()._start()
         one_of("metric", self.metric, ("euclidean", "cosine"))
+        if self.idf < 0:
+            raise LifelongError(f"idf={self.idf}: give a power above 0, or 0 for none")
         if self.idf and self.metric != "cosine":
             raise LifelongError("idf weighs angles between counts: give metric='cosine' with it")
 
@@ -66,7 +70,7 @@ class NearestClassMean(Additive):
             return means.T.tocsr(), -0.5 * means.power(2).sum(1), None
         if documents is None:
             return normalize(means).T.tocsr(), 0.0, None
-        idf = np.log((1 + examples.sum()) / (1 + documents.toarray()[0])) + 1
+        idf = (np.log((1 + examples.sum()) / (1 + documents.toarray()[0])) + 1) ** self.idf
         return normalize(means.multiply(idf).tocsr()).T.tocsr(), 0.0, idf
 
     def _score(self, X: sp.csr_array, solved: tuple[Any, ...]) -> np.ndarray:
@@ -78,8 +82,8 @@ class NearestClassMean(Additive):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = self.idf
-        tags.classifier_tags.poor_score = self.idf  # on data that are no counts
+        tags.input_tags.positive_only = self.idf > 0
+        tags.classifier_tags.poor_score = self.idf > 0  # on data that are no counts
         return tags
 
 

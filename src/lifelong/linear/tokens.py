@@ -10,93 +10,116 @@ from numba import njit, uint64
 compiled = njit(cache=True, nogil=True, error_model="numpy")
 
 BINARY, COUNT, TF, TFIDF = range(4)
-BASIS, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
-"""Those of FNV-1a."""
-SPACE, LETTER, IDEOGRAPH = range(3)
-"""What a character is: between words, of a word, a word of its own."""
-
-LOWER = np.array([ord(chr(b).lower()) if b < 128 else b for b in range(256)], np.uint8)
-"""ASCII in lower case, all else as it is."""
-PLAIN = np.array(
-    [LOWER[b] * (chr(b).isalnum() or b == 95) if b < 128 else 1 for b in range(256)], np.uint8
-)
-"""A letter of ASCII in lower case; 0: between words; 1: the start of another character."""
+GAP, WORD, IDEOGRAPH, ANOTHER, BLANK = range(5)
+"""What a byte belongs to: nothing, a word, a character that is a word of its own (two marks in turn, so
+that neighbours differ); among characters, white space."""
+ALL, PRIME, GOLDEN = np.uint64(2**64 - 1), np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
 LOG = np.log1p(np.arange(1 << 12))
 """log(1 + n) of the n that are common."""
 
 
 @compiled
 def _character(text, i, end):
-    """(bytes, kind) of the UTF-8 character at ``i``, none of ASCII."""
+    """(bytes, mark) of the UTF-8 character at ``i``, none of ASCII."""
     first = text[i]
     width = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
     if i + width > end:
-        return end - i, SPACE
+        return end - i, GAP
     code = int(first) & (0xFF >> (width + 1))
     for j in range(i + 1, i + width):
         code = code << 6 | (text[j] & 0x3F)
     if code < 0xC0:  # signs of Latin-1; of them ª, µ and º are letters
-        return width, LETTER if code in (0xAA, 0xB5, 0xBA) else SPACE
+        return width, WORD if code in (0xAA, 0xB5, 0xBA) else GAP
     if code in (0xD7, 0xF7) or 0x2000 <= code < 0x2C00 or 0x3000 <= code < 0x3005:
-        return width, SPACE  # signs, punctuation, arrows, symbols
+        return width, GAP  # signs, punctuation, arrows, symbols
     if 0x3008 <= code < 0x3021 or 0xFE10 <= code < 0xFE70 or 0xFF00 <= code < 0xFF10:
-        return width, SPACE  # brackets, punctuation of full width
+        return width, GAP  # brackets, punctuation of full width
     if 0xFF1A <= code < 0xFF21 or 0xFF3B <= code < 0xFF41 or 0xFF5B <= code < 0xFF66:
-        return width, SPACE
+        return width, GAP
     if 0x2E80 <= code < 0xA000 or 0xF900 <= code < 0xFB00 or code >= 0x20000:
         return width, IDEOGRAPH  # Han, kana
-    return width, LETTER
+    return width, WORD
 
 
 @compiled
-def _hash(h, text, start, end):
-    """FNV-1a, going on from ``h``; ASCII in lower case."""
-    for i in range(start, end):
-        h = (h ^ uint64(LOWER[text[i]])) * PRIME
-    return h
+def _lower(text, lower, mark):
+    """ASCII in lower case, its words marked; returns whether there is anything else.
 
-
-@compiled
-def _word(text, i, end):
-    """(hash, start, end) of the first word from ``i`` on; start = end where there is none.
-
-    A word is two or more letters, digits and underscores, or one ideograph.
+    Without a branch, so that the compiler takes many bytes at a time.
     """
-    start, letters, h = i, 0, BASIS
-    while i < end:
-        byte = PLAIN[text[i]]
-        if byte > 1:  # most bytes: a letter of ASCII
-            h = (h ^ uint64(byte)) * PRIME
-            i, letters = i + 1, letters + 1
-            continue
-        width, kind = (1, SPACE) if byte == 0 else _character(text, i, end)
-        if kind == LETTER:
-            h = _hash(h, text, i, i + width)
-            i, letters = i + width, letters + 1
-            continue
-        if letters > 1:
-            break
-        if kind == IDEOGRAPH:
-            return _hash(BASIS, text, i, i + width), i, i + width
-        i += width
-        start, letters, h = i, 0, BASIS
-    if letters > 1:
-        return h, start, i
-    return BASIS, end, end
+    union = np.uint8(0)
+    for i in range(len(text)):
+        byte = text[i]
+        capital = np.uint8(byte - np.uint8(65)) < 26
+        letter = np.uint8((byte | np.uint8(32)) - np.uint8(97)) < 26
+        digit = np.uint8(byte - np.uint8(48)) < 10
+        lower[i] = byte | np.uint8(capital << 5)
+        mark[i] = letter | digit | (byte == 95)
+        union |= byte
+    return union > 127
 
 
 @compiled
-def _glyph(text, i, end):
-    """(hash, start, end) of the character at ``i``; a run of white space is one blank."""
-    if i >= end:
-        return BASIS, end, end
-    start = i
-    while i < end and text[i] <= 32:
-        i += 1
-    if i > start:
-        return BASIS, start, i
-    width = 1 if text[i] < 128 else _character(text, i, end)[0]
-    return _hash(BASIS, text, i, i + width), i, i + width
+def _words(text, start, end, lower, mark, edges):
+    """Write where the marks change within the text, and its end; returns how many there are.
+
+    A word is a run of letters, digits and underscores, or one ideograph.
+    """
+    if _lower(text[start:end], lower[start:end], mark[start:end]):
+        i, turn = start, ANOTHER
+        while i < end:
+            if text[i] < 128:
+                i += 1
+                continue
+            width, kind = _character(text, i, end)
+            if kind == IDEOGRAPH:
+                kind = turn = IDEOGRAPH + ANOTHER - turn
+            mark[i : i + width] = kind
+            i += width
+    size, before, marks = 0, np.uint8(GAP), mark[start:end]
+    for i in range(len(marks)):  # no branch: nothing to mispredict
+        edges[size] = start + i
+        size += marks[i] != before
+        before = marks[i]
+    edges[size] = end
+    return size
+
+
+@compiled
+def _characters(text, start, end, lower, mark, edges):
+    """As :func:`_words`, of single characters; a run of white space is one blank."""
+    _lower(text[start:end], lower[start:end], mark[start:end])
+    size, i = 0, start
+    while i < end:
+        edges[size], mark[i] = i, WORD
+        if text[i] <= 32:
+            mark[i] = BLANK
+            while i + 1 < end and text[i + 1] <= 32:
+                i += 1
+        i += 1 if text[i] < 128 else _character(text, i, end)[0]
+        size += 1
+    edges[size] = end
+    return size
+
+
+@compiled
+def _single(text, start, end):
+    """Whether a word of letters has one letter alone."""
+    first = text[start]
+    return end - start == (1 if first < 128 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4)
+
+
+@compiled
+def _hash(eights, start, end):
+    """Of the bytes from ``start`` to ``end``, eight at a time; ``eights``: all bytes as ``uint64``."""
+    h = GOLDEN
+    for i in range(start, end, 8):
+        at, shift = i >> 3, uint64(8 * (i & 7))
+        bytes8 = eights[at] >> shift | (eights[at + 1] << uint64(1)) << (uint64(63) - shift)
+        bytes8 &= ALL >> uint64(64 - 8 * min(end - i, 8))
+        h = (h ^ bytes8) * PRIME
+        h ^= h >> uint64(29)
+    return h
 
 
 @compiled
@@ -120,23 +143,28 @@ def features(text, ends, characters, low, high, mask, place, indices, values, in
             ``[0, 2]``: not wanted.
     """
     recent, starts = np.empty(high, np.uint64), np.empty(high, np.int64)
+    eights = np.empty(len(text) // 8 + 2, np.uint64)
+    lower, mark = eights.view(np.uint8), np.empty(len(text), np.uint8)
+    edges = np.empty(np.max(ends[1:] - ends[:-1]) + 1, np.int64)
     size = 0
     for d in range(len(ends) - 1):
-        row, met, i = size, 0, ends[d]
-        while True:
-            if characters:
-                h, start, i = _glyph(text, i, ends[d + 1])
-            else:
-                h, start, i = _word(text, i, ends[d + 1])
-            if start == i:
-                break
+        if characters:
+            count = _characters(text, ends[d], ends[d + 1], lower, mark, edges)
+        else:
+            count = _words(text, ends[d], ends[d + 1], lower, mark, edges)
+        row, met = size, 0
+        for k in range(count):
+            start, end = edges[k], edges[k + 1]
+            kind = mark[start]
+            if kind == GAP or (kind == WORD and not characters and _single(text, start, end)):
+                continue
             for n in range(min(met, high - 1), 0, -1):
                 recent[n], starts[n] = recent[n - 1], starts[n - 1]
-            recent[0], starts[0] = h, start
+            recent[0], starts[0] = GOLDEN if kind == BLANK else _hash(eights, start, end), start
             met += 1
             gram = uint64(0)
             for n in range(1, min(high, met) + 1):  # the gram of the n latest tokens
-                gram = (gram ^ recent[n - 1]) * uint64(0x9E3779B97F4A7C15)
+                gram = (gram ^ recent[n - 1]) * GOLDEN
                 if n < low:
                     continue
                 column = _column(gram, mask)
@@ -147,7 +175,7 @@ def features(text, ends, characters, low, high, mask, place, indices, values, in
                 place[column] = size
                 indices[size], values[size] = column, 1
                 if len(spans):
-                    spans[size, 0], spans[size, 1] = starts[n - 1], i
+                    spans[size, 0], spans[size, 1] = starts[n - 1], end
                 size += 1
         indptr[d + 1] = size
     return size
