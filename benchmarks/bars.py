@@ -107,7 +107,7 @@ def newsgroups() -> dict[str, Any]:
     parts = split(data.train.x, data.train.y, held, data.test.x, data.test.y)
     rehearsals: list[dict[str, Any]] = [
         {"replays": replays, "batch": batch}
-        for replays, batch in itertools.product((1, 2, 4), (8, 32, 128))
+        for replays, batch in itertools.product((1, 2, 4, 8), (32, 128, 512))
     ]
 
     def replay(options: dict[str, Any], learned: str, asked: str) -> list[float]:
@@ -173,9 +173,9 @@ def embeddings(path: str) -> dict[str, Any]:
     tasks = [np.unique(y[domains == d]).tolist() for d in np.unique(domains) if d != "oos"]
     found = {}
     found["ncm"] = bar(NearestClassMean("cosine"), [{}], parts, tasks)
-    shrunk = [{"shrinkage": s} for s in (0.0001, 0.001, 0.01, 0.1, 0.3)]
+    shrunk = [{"shrinkage": s} for s in (1e-8, 1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1)]
     found["slda"] = bar(StreamingLDA(), shrunk, parts, tasks)
-    alphas = [{"alpha": 10.0**k} for k in range(-3, 4)]
+    alphas = [{"alpha": 10.0**k} for k in range(-6, 3)]
     found["ridge"] = bar(RecursiveRidge(), alphas, parts, tasks)
     found["ridge, random features"] = bar(RecursiveRidge(features=FEATURES), alphas, parts, tasks)
     return found

@@ -132,6 +132,12 @@ def test_a_table_of_numbers(call, tmp_path):
     assert call("run", file, "--method", "arow", "--out", "m")[0] == 0
     _, out, _ = call("predict", "m", file, "--json")
     assert json.loads(out)["accuracy"] > 0.85
+    for method in ("svm", "lasvm"):
+        setting = ("--method", method, "--set", f"{method}.gamma=0.3", "--memory", 50, "--epochs", 2)
+        assert call("run", file, *setting, "--out", method)[0] == 0
+        _, out, _ = call("predict", method, file, "--json")
+        assert json.loads(out)["accuracy"] > 0.9
+        assert call("update", method, file)[0] == 0
     code, out, _ = call(
         "compare", file, "--methods", "cw,arow", "--seeds", 2, "--jobs", 1, "--out", "c", "--json"
     )

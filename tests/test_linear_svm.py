@@ -268,6 +268,33 @@ def test_a_saved_machine_goes_on(kind, tmp_path):
     assert np.array_equal(svm.scores(X), again.scores(X))
 
 
+@pytest.mark.parametrize("kind", [IncrementalSVC, LASVM])
+def test_a_file_holds_what_is_known_and_no_room_to_grow(kind, tmp_path):
+    X, y = clouds(120, 8, classes=3)
+    svm = kind(gamma=0.5).fit(X, y)
+    svm.save(tmp_path / "svm")
+    again = load(tmp_path / "svm")
+    again.save(tmp_path / "again")
+    assert (tmp_path / "svm").read_bytes() == (tmp_path / "again").read_bytes()
+    held = len(again.codes_)
+    assert again.X_.shape == (held, X.shape[1])
+    kernels = [m.K_ for m in again.machines_] if kind is IncrementalSVC else [again.K_]
+    assert all(K.shape[1] == held and len(K) <= held for K in kernels)
+
+
+@pytest.mark.parametrize("kind", [IncrementalSVC, KeepSupport, LASVM])
+def test_rehearsing_rows_that_are_held_changes_nothing(kind):
+    X, first = np.unique(clouds(120, 8, classes=3)[0], axis=0, return_index=True)
+    y = clouds(120, 8, classes=3)[1][first]
+    svm = kind(gamma=0.5).fit(X, y)
+    before, held = svm.scores(X), svm.X_[: len(svm.codes_)].copy()
+    if kind is not IncrementalSVC:
+        svm.rehearse(held, svm.classes_[svm.codes_])
+        assert np.array_equal(svm.scores(X), before)
+    svm.rehearse(X, y)
+    assert len(np.unique(svm.X_[: len(svm.codes_)], axis=0)) == len(svm.codes_)
+
+
 @pytest.mark.parametrize(
     "svm", [IncrementalSVC(), IncrementalSVC(multiclass="ovo"), KeepSupport(), LASVM()], ids=repr
 )

@@ -156,13 +156,28 @@ def corpus(seed=0, n=240, classes=3, length=12):
     return texts, np.array([f"class {c}" for c in y])
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", [name for name, (kind, _) in LEARNERS.items() if kind.sparse])
 @pytest.mark.parametrize("weighting", ["binary", "count", "tf", "tfidf"])
 def test_every_learner_learns_texts(name, weighting):
     texts, y = corpus()
     bits = 10 if name in ("slda", "ridge") else 20  # they keep a matrix of columns by columns
     model = TextClassifier(name, HashingText(weighting, bits=bits)).fit(texts[:200], y[:200])
     assert model.score(texts[200:], y[200:]) > 0.8
+
+
+def test_probabilities_pass_through():
+    texts, y = corpus()
+    for model in (TextClassifier("nb"), Replay(TextClassifier("nb"))):
+        p = model.fit(texts, y).predict_proba(texts)
+        np.testing.assert_allclose(p.sum(1), 1)
+        np.testing.assert_array_equal(model.classes_[p.argmax(1)], model.predict(texts))
+        np.testing.assert_allclose(np.log(p), model.predict_log_proba(texts))
+    assert not hasattr(TextClassifier("cw").fit(texts, y), "predict_proba")
+
+
+def test_a_learner_of_dense_rows_says_that_it_takes_no_texts():
+    with pytest.raises(LifelongError, match="LASVM takes no texts: choose cw"):
+        TextClassifier("lasvm").fit(["a b", "c d"], [0, 1])
 
 
 def test_the_names_of_the_command_line_are_those_of_the_package():

@@ -34,7 +34,7 @@ OTHERS = {"by": ("validation", "blur"), "whole": ("validation",)}
 
 LINEAR = (
     "perceptron", "pa", "pa-1", "pa-2", "cw", "cw-stdev", "arow", "scw-1", "scw-2", "nherd",
-    "nb", "cnb", "ncm", "slda", "ridge",
+    "nb", "cnb", "ncm", "slda", "ridge", "svm", "lasvm",
 )  # fmt: skip
 """The learners of :mod:`lifelong.linear` by name; the package itself is imported when one is used."""
 

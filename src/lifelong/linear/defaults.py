@@ -13,6 +13,7 @@ from .means import NearestClassMean, StreamingLDA
 from .online import AROW, CW, NHERD, PA, PA1, PA2, SCW1, SCW2, Online, Perceptron
 from .ridge import RecursiveRidge
 from .sums import Additive
+from .svm import LASVM, IncrementalSVC
 
 LEARNERS: dict[str, tuple[type, dict[str, Any]]] = {
     "perceptron": (Perceptron, {}),
@@ -30,6 +31,8 @@ LEARNERS: dict[str, tuple[type, dict[str, Any]]] = {
     "ncm": (NearestClassMean, {}),
     "slda": (StreamingLDA, {}),
     "ridge": (RecursiveRidge, {}),
+    "svm": (IncrementalSVC, {}),
+    "lasvm": (LASVM, {}),
 }
 """Name: (class, options)."""
 TEXTS: dict[str, Any] = {"intercept": False}

@@ -36,6 +36,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
     """Whether it goes row by row, so that :meth:`_update` knows what was predicted of each."""
     sparse = True
     """Whether inputs may be sparse; they come as CSR then."""
+    takes_texts = False
+    """Whether inputs are strings, not rows of numbers."""
 
     # ---- what a subclass defines
     def _start(self) -> None:
@@ -185,11 +187,6 @@ class Incremental(ClassifierMixin, BaseEstimator):
 
     # ---- what it holds
     @property
-    def takes_texts(self) -> bool:
-        """Whether its inputs are strings."""
-        return self.__sklearn_tags__().input_tags.string
-
-    @property
     def parameters(self) -> int:
         """How many numbers it has learned."""
         held = [v for name, v in vars(self).items() if name.endswith("_") and name != "classes_"]
@@ -239,6 +236,8 @@ def load(path: str | Path) -> Any:
 def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """The value as JSON; its arrays go to ``arrays`` under ``name``."""
     if isinstance(value, BaseEstimator):
+        if hasattr(value, "_trim") and any(name.endswith("_") for name in vars(value)):
+            value._trim()
         held = {key: pack(v, f"{name}/{key}", arrays) for key, v in vars(value).items()}
         return {"estimator": type(value).__name__, "holds": held}
     if isinstance(value, sp.csr_array | sp.csr_matrix):

@@ -11,12 +11,12 @@ from ..errors import at_least
 from ..memory import Memory
 from ..samples import Samples
 from .defaults import make
-from .estimator import Incremental
-from .text import TextClassifier, as_texts
+from .text import TextClassifier
+from .wrapper import Wrapper
 
 
 @dataclass(eq=False, repr=False)
-class Replay(Incremental):
+class Replay(Wrapper):
     """A learner that rehearses stored examples, so that classes it meets no more are not forgotten.
 
     After every ``batch`` of new examples it learns as many stored ones again (``replays`` times as
@@ -47,11 +47,9 @@ class Replay(Incremental):
     batch: int = 32
     seed: int = 0
 
-    sparse = False
-
     @property
-    def by_row(self) -> bool:  # type: ignore[override]
-        return self.learner_.by_row
+    def takes_texts(self) -> bool:  # type: ignore[override]
+        return isinstance(self.learner, TextClassifier)
 
     def _start(self) -> None:
         at_least(1, batch=self.batch, replays=self.replays)
@@ -60,10 +58,6 @@ class Replay(Incremental):
         self.learner_._start()
         self.memory_ = Memory(self.memory, self.admission)
         self.rng_ = np.random.default_rng(self.seed)
-
-    def _widen(self, classes: int) -> None:
-        self.learner_.classes_ = self.classes_
-        self.learner_._widen(classes)
 
     def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray | None:
         predicted = []
@@ -87,19 +81,7 @@ class Replay(Incremental):
         samples = self.memory_.samples
         if samples is None:
             return 0
-        return sum(len(text.encode()) for text in samples.x) if self._texts else samples.nbytes
+        return sum(len(text.encode()) for text in samples.x) if self.takes_texts else samples.nbytes
 
     def _scores(self, X: Any) -> np.ndarray:
         return self.learner_._scores(X)
-
-    def _checked(self, X: Any, reset: bool) -> Any:
-        return as_texts(X) if self._texts else super()._checked(X, reset)
-
-    @property
-    def _texts(self) -> bool:
-        return isinstance(self.learner, TextClassifier)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string, tags.input_tags.two_d_array = self._texts, not self._texts
-        return tags

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..errors import LifelongError, one_of
 from . import tokens
 from .defaults import make, weighting
-from .estimator import Incremental
+from .wrapper import Wrapper, as_texts
 
 ANALYZERS = ("word", "char")
 WEIGHTINGS = ("binary", "count", "tf", "tfidf")
@@ -177,7 +177,7 @@ class HashingText(TransformerMixin, BaseEstimator):
 
 
 @dataclass(eq=False, repr=False)
-class TextClassifier(Incremental):
+class TextClassifier(Wrapper):
     """A linear learner that takes texts.
 
         >>> spam = TextClassifier("arow").partial_fit(["win cash now"], ["spam"])
@@ -196,11 +196,7 @@ class TextClassifier(Incremental):
     learner: Any = "cw"
     vectorizer: HashingText | None = None
 
-    sparse = False
-
-    @property
-    def by_row(self) -> bool:  # type: ignore[override]
-        return self.learner_.by_row
+    takes_texts = True
 
     def _start(self) -> None:
         if self.vectorizer is None:
@@ -209,12 +205,11 @@ class TextClassifier(Incremental):
             self.vectorizer_ = clone(self.vectorizer)
         self.vectorizer_._start()
         self.learner_ = make(self.learner, self.vectorizer_.weighting)
+        if not self.learner_.sparse:
+            name = type(self.learner_).__name__
+            raise LifelongError(f"{name} takes no texts: choose cw, or give it their embeddings")
         self.learner_.n_features_in_ = 1 << self.vectorizer_.bits
         self.learner_._start()
-
-    def _widen(self, classes: int) -> None:
-        self.learner_.classes_ = self.classes_
-        self.learner_._widen(classes)
 
     def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray | None:
         predicted, start = [], 0
@@ -238,31 +233,8 @@ class TextClassifier(Incremental):
         parts = [(o.learner_, places) for o, places in others]
         self.learner_._merge(parts, base and (base[0].learner_, base[1]))
 
-    def _checked(self, X: Any, reset: bool) -> np.ndarray:
-        return as_texts(X)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string, tags.input_tags.two_d_array = True, False
-        return tags
-
 
 # ---- texts as bytes
-def as_texts(texts: Any) -> np.ndarray:
-    """``object [n]``, strings. Raises :class:`LifelongError` where one is none."""
-    if isinstance(texts, str | bytes) or not hasattr(texts, "__iter__"):
-        raise LifelongError(f"texts are {texts!r}: give a sequence of strings")
-    texts = texts.tolist() if hasattr(texts, "tolist") else list(texts)
-    if not texts:
-        raise LifelongError("there are no texts: give at least one")
-    for i, text in enumerate(texts):
-        if type(text) is not str:
-            raise LifelongError(f"text {i} is {text!r}, not a string: fill or drop it")
-    held = np.empty(len(texts), object)
-    held[:] = texts
-    return held
-
-
 def _blocks(texts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(bytes one after another, where each text starts and ends), of some texts at a time."""
     last = np.cumsum([0, *map(len, texts)]) // BLOCK

@@ -348,6 +348,14 @@ class ExactSVM(BaseEstimator):
         return new.shape != old.shape or not np.allclose(new, old, rtol=1e-9, atol=0)
 
     # ---- places and rows of K
+    def _trim(self) -> None:
+        """Give up the room to grow, and with it what was left there."""
+        margin = len(self.margin_) + 1
+        self.K_ = self.K_[: len(self.cached_), : len(self.rows_)].copy()
+        R, self.R_ = self.R_, np.zeros((margin + 1, margin + 1))
+        if margin > 1:
+            self.R_[:margin, :margin] = R[:margin, :margin]
+
     def _place(self, row: int) -> int:
         return int(np.flatnonzero(self.rows_ == row)[0])
 
@@ -360,7 +368,7 @@ class ExactSVM(BaseEstimator):
         """Store the kernel row of place ``i``."""
         if self.slot_[i] >= 0:
             return
-        if len(self.cached_) == len(self.K_):
+        if 0 < len(self.cached_) == len(self.K_):
             self._evict()
         slot = len(self.cached_)
         self._room(slot + 1, len(self.rows_))

@@ -47,6 +47,13 @@ class Kernelled(Incremental):
         X = super()._checked(X, reset)
         return X.astype(np.float64, copy=False)
 
+    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
+        """Learn those of the rows that are not held."""
+        held = {row.tobytes() for row in self.X_[: len(self.codes_)]}
+        new = np.array([row.tobytes() not in held for row in X], bool)
+        if new.any():
+            self._update(X[new], codes[new], known)
+
     def _kernel(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
         """``K [a, b]`` of rows ``A [a, features]`` and ``B [b, features]``."""
         return self._of(A @ B.T, squares(A), squares(B))

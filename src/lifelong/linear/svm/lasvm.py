@@ -81,7 +81,7 @@ class LASVM(Kernelled):
     def _learn_one(self, x: np.ndarray, length: float, code: int) -> None:
         k = len(self.codes_)
         if k == len(self.K_):
-            self.K_ = enlarged(self.K_, (2 * k, 2 * k))
+            self.K_ = enlarged(self.K_, (max(8, 2 * k), max(8, 2 * k)))
         if k >= len(self.squares_):
             self.squares_ = enlarged(self.squares_, (len(self.K_),))
             self.X_ = enlarged(self.X_, (len(self.K_), self.X_.shape[1]))
@@ -100,6 +100,12 @@ class LASVM(Kernelled):
             self._drop()
         if self.budget is not None and len(self.codes_) > self.budget:
             self._oust()
+
+    def _trim(self) -> None:
+        """Give up the room to grow, and with it what was left there."""
+        held = len(self.codes_)
+        self.K_ = self.K_[:held, :held].copy()
+        self.X_, self.squares_ = self.X_[:held].copy(), self.squares_[:held].copy()
 
     def _signs(self, codes: np.ndarray) -> np.ndarray:
         """Labels ``[machines, n]`` of -1 and 1."""

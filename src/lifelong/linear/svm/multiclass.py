@@ -101,6 +101,15 @@ class IncrementalSVC(Kernelled):
         if gram:
             self.X_[:old, old:new] = X[:, :old].T
 
+    def _trim(self) -> None:
+        """Give up the room to grow, and with it what was left there."""
+        held = len(self.ids_)
+        columns = held if self.kernel == "precomputed" else self.X_.shape[1]
+        self.X_, self.squares_ = self.X_[:held, :columns].copy(), self.squares_[:held].copy()
+
+    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
+        """Nothing: every row learned is held."""
+
     def _wanted(self) -> list[list[int]]:
         """What the machines of so many classes tell apart."""
         classes = len(self.classes_)

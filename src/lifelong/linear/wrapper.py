@@ -1,0 +1,65 @@
+"""A classifier around another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.utils.metaestimators import available_if
+
+from ..errors import LifelongError
+from .estimator import Incremental
+
+
+def _probable(wrapper: Wrapper) -> bool:
+    return hasattr(getattr(wrapper, "learner_", wrapper.learner), "predict_proba")
+
+
+class Wrapper(Incremental):
+    """What the classifiers share that hand on what they get to a ``learner_`` of the same classes."""
+
+    learner: Any
+    learner_: Any
+    sparse = False
+
+    @property
+    def by_row(self) -> bool:  # type: ignore[override]
+        return self.learner_.by_row
+
+    @available_if(_probable)
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """``P(class | x)`` ``[n, classes]``, where the learner knows it."""
+        return softmax(self.scores(X), axis=1)
+
+    @available_if(_probable)
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """``log P(class | x)`` ``[n, classes]``, where the learner knows it."""
+        return log_softmax(self.scores(X), axis=1)
+
+    def _widen(self, classes: int) -> None:
+        self.learner_.classes_ = self.classes_
+        self.learner_._widen(classes)
+
+    def _checked(self, X: Any, reset: bool) -> Any:
+        return as_texts(X) if self.takes_texts else super()._checked(X, reset)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.two_d_array = self.takes_texts, not self.takes_texts
+        return tags
+
+
+def as_texts(texts: Any) -> np.ndarray:
+    """``object [n]``, strings. Raises :class:`LifelongError` where one is none."""
+    if isinstance(texts, str | bytes) or not hasattr(texts, "__iter__"):
+        raise LifelongError(f"texts are {texts!r}: give a sequence of strings")
+    texts = texts.tolist() if hasattr(texts, "tolist") else list(texts)
+    if not texts:
+        raise LifelongError("there are no texts: give at least one")
+    for i, text in enumerate(texts):
+        if type(text) is not str:
+            raise LifelongError(f"text {i} is {text!r}, not a string: fill or drop it")
+    held = np.empty(len(texts), object)
+    held[:] = texts
+    return held
