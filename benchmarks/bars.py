@@ -173,9 +173,9 @@ def embeddings(path: str) -> dict[str, Any]:
     tasks = [np.unique(y[domains == d]).tolist() for d in np.unique(domains) if d != "oos"]
     found = {}
     found["ncm"] = bar(NearestClassMean("cosine"), [{}], parts, tasks)
-    shrunk = [{"shrinkage": s} for s in (1e-8, 1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1)]
+    shrunk = [{"shrinkage": s} for s in (0.1, 0.01, 0.001, 1e-4, 1e-5, 1e-6)]
     found["slda"] = bar(StreamingLDA(), shrunk, parts, tasks)
-    alphas = [{"alpha": 10.0**k} for k in range(-6, 3)]
+    alphas = [{"alpha": 10.0**k} for k in range(3, -6, -1)]
     found["ridge"] = bar(RecursiveRidge(), alphas, parts, tasks)
     found["ridge, random features"] = bar(RecursiveRidge(features=FEATURES), alphas, parts, tasks)
     return found

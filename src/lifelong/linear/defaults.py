@@ -39,10 +39,10 @@ TEXTS: dict[str, Any] = {"intercept": False}
 """Options of every online learner of texts: no text is without words."""
 COUNTS: dict[str, dict[str, Any]] = {
     "pa-1": {"C": 0.01}, "pa-2": {"C": 0.01}, "arow": {"r": 10.0}, "nherd": {"C": 0.1},
-    "nb": {"alpha": 0.001}, "cnb": {"alpha": 0.1}, "ncm": {"metric": "cosine", "idf": 2.5},
+    "nb": {"alpha": 0.001}, "cnb": {"alpha": 0.1}, "ncm": {"metric": "cosine", "idf": 3.0},
 }  # fmt: skip
 TF: dict[str, dict[str, Any]] = {
-    "nb": {"alpha": 0.0001}, "cnb": {"alpha": 0.1}, "ncm": {"metric": "cosine", "idf": 2.5},
+    "nb": {"alpha": 0.001}, "cnb": {"alpha": 0.1}, "ncm": {"metric": "cosine", "idf": 3.0},
 }  # fmt: skip
 DEFAULTS = {"binary": COUNTS, "count": COUNTS, "tf": TF, "tfidf": TF | {"ncm": {"metric": "cosine"}}}
 """Weighting: name: options, where they are not the learner's own. Rows of counts are longer than 1.
