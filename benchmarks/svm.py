@@ -192,7 +192,7 @@ def page(record: dict[str, Any]) -> str:
         f"| the same, the past weighted | {100 * steps['weighted']:.1f} |",
         f"\nLASVM's dual reaches at least {100 * one['dual / optimum, lowest']:.2f} % of the optimum.",
         "The rule by which its budget forgets was chosen on this same test set. Scale features before",
-        "you learn: with columns in the thousands the exact machine is slow, and says so where it fails.\n",
+        "you learn: with columns in the thousands the exact machine is slow, and says so if it fails.\n",
         f"Made by `{record['command']}`.",
     ]
     return "\n".join(lines) + "\n"
