@@ -16,7 +16,7 @@ import pytest
 
 import lifelong as ll
 from lifelong import cli
-from lifelong.linear import TextClassifier, load
+from lifelong.linear import PA1, TextClassifier, load, progressive_validation
 from lifelong.linear.runner import run, run_flow
 
 SCHEMA = json.loads((Path(ll.__file__).parent / "results.schema.json").read_text())
@@ -177,14 +177,15 @@ def test_a_text_that_is_missing_is_refused_with_its_row(call, tmp_path):
         assert "row 31" in err
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
+@pytest.mark.parametrize(("scenario", "delay"), [("class", 0), ("free", 0), ("free", 15)])
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, scenario, delay):
     texts = [row["text"] for row in rows([0, 1, 2, 3], 200)]
     labels = [row["label"] for row in rows([0, 1, 2, 3], 200)]
     file = write(
         tmp_path / "all.jsonl", [{"text": t, "label": y} for t, y in zip(texts, labels, strict=True)]
     )
-    stream = ll.data.texts(file).split(2, "class")
-    whole = run(TextClassifier("cw"), stream, tmp_path / "a")
+    stream = ll.data.texts(file).split(2, scenario)
+    whole = run(TextClassifier("cw"), stream, tmp_path / "a", delay=delay)
 
     class Killed(Exception):
         pass
@@ -194,14 +195,52 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        run(TextClassifier("cw"), stream, tmp_path / "b", report=kill)
+        run(TextClassifier("cw"), stream, tmp_path / "b", delay=delay, report=kill)
     assert list((tmp_path / "b/runs").glob("*/checkpoint.safetensors"))
-    again = run(TextClassifier("cw"), stream, tmp_path / "b")
+    again = run(TextClassifier("cw"), stream, tmp_path / "b", delay=delay)
     assert again.data["R"] == whole.data["R"]
+    assert ("progressive" in whole.data) == (scenario == "free")
+    assert again.data.get("progressive") == whole.data.get("progressive")
     a, b = (load(next((tmp_path / d).glob("runs/*/model.safetensors"))) for d in "ab")
     np.testing.assert_array_equal(a.scores(texts), b.scores(texts))
     assert not list((tmp_path / "b/runs").glob("*/checkpoint.safetensors"))
-    assert run(TextClassifier("cw"), stream, tmp_path / "b").data == again.data
+    assert run(TextClassifier("cw"), stream, tmp_path / "b", delay=delay).data == again.data
+
+
+@pytest.mark.parametrize("delay", [0, 30])
+def test_labels_come_late_as_in_progressive_validation(delay):
+    rng = np.random.default_rng(0)
+    y = np.repeat(rng.integers(0, 2, 150), 8)
+    x = (rng.normal(size=(1200, 3)) + (2 * y[:, None] - 1)).astype(np.float32)
+    data = ll.data.arrays(x, y, x[:50], y[:50])
+    found = run(PA1(), data.whole("free"), delay=delay).data["progressive"]
+    direct = progressive_validation(PA1(), x, y.astype(str), delay=delay, chunk=max(1, delay // 10))
+    assert found["scores"]["pa1"]["accuracy"] == direct.scores["PA1"].accuracy
+    assert found["scores"]["no-change"] == vars(direct.scores["no-change"])
+    assert found["drifts"] == direct.drifts
+    assert found["rows"] == found["windowed"]["row"][-1] == 1200
+    np.testing.assert_array_equal(
+        found["windowed"]["pa1"], direct.windowed["PA1"][np.array(found["windowed"]["row"]) - 1]
+    )
+
+
+def test_a_flow_is_judged_row_by_row_and_reported(call, tmp_path):
+    file = write(tmp_path / "all.jsonl", rows([0, 1], 300))
+    words = ("run", file, "--method", "cw", "--scenario", "free", "--delay", 40, "--out", "m")
+    code, out, _ = call(*words)
+    assert code == 0
+    assert "cw is above no-change and majority" in out
+    page = (tmp_path / "m/report.html").read_text()
+    assert "Row by row, in the order of time" in page
+    assert (tmp_path / "m/figures/progressive.svg").exists()
+    content = json.loads((tmp_path / "m/results.json").read_text())
+    jsonschema.validate(content, SCHEMA)
+    found = content["runs"][0]["progressive"]
+    labels = np.array([row["label"] for row in rows([0, 1], 300)])
+    assert (found["rows"], found["delay"]) == (300, 40)
+    assert found["scores"]["no-change"]["accuracy"] == (labels[41:] == labels[:-41]).sum() / 300
+    assert call(*words[:-2], "--scenario", "class")[0] == 2
+    assert "--delay is for linear methods" in call("run", "mnist-5k", "--delay", 3)[2]
 
 
 def test_a_flow_too_short_to_judge_is_refused():

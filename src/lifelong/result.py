@@ -53,6 +53,13 @@ class Result:
             if value is not None:
                 shown = f"{value:9.4f}" if name in metrics.PLAIN else f"{100 * value:7.2f} %"
                 lines.append(f"  {name.replace('_', ' ').replace('accuracy', word):30}{shown}")
+        if progressive := d.get("progressive"):
+            bars = progressive["scores"]
+            told = ", ".join(f"{who} {100 * s['accuracy']:.2f} %" for who, s in bars.items())
+            drifts = ", ".join(f"{row + 1:,}" for row in progressive["drifts"][:8])
+            more = ", ..." if len(progressive["drifts"]) > 8 else ""
+            lines.append(f"  before learning: {told}; {progressive['verdict']}")
+            lines.append(f"  drifts at rows {drifts}{more}" if drifts else "  no drift found")
         cost = d["cost"]
         lines.append(
             f"  {cost['seconds']:.1f} s, {cost['samples_per_second']:,.0f} samples/s, "

@@ -70,6 +70,7 @@ class Spec:
     epochs: int | None = option(None, "passes over a task's samples")
     steps: int | None = option(None, "steps a task, instead of epochs")
     boundaries: str | None = option(None, "under free, detect where a task ends: loss, drift or told")
+    delay: int = option(0, "under free, labels come so many rows late (linear methods)")
     seed: int = option(1, "of every random draw")
     device: str = option("cpu", "cpu, cuda, cuda:1")
     precision: str = option("float32", "float32, float64 or bf16")
@@ -178,6 +179,8 @@ class Spec:
         from .learner import Learner
         from .methods import method
 
+        if self.delay:
+            raise LifelongError("--delay is for linear methods: choose one, as in --method cw")
         if self.scenario == "free" and self.steps is not None:
             raise LifelongError("the 'free' scenario is one pass over the stream: leave --steps out")
         options = self._set()
@@ -253,6 +256,7 @@ class Spec:
             shared = {
                 "method": self.method,
                 "seed": self.seed,
+                "delay": self.delay,
                 "time_limit": self.time_limit,
                 "command": self.command(),
                 "report": report,

@@ -428,7 +428,7 @@ def _turned(images: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 
 def whole(data: Dataset, scenario: str = "class", *, seed: int = 0, validation: float = 0.0) -> Stream:
-    """All of the data as one task."""
+    """All of the data as one task; under ``free`` its rows come in the order that they have."""
     description = {"kind": "whole"}
     return _stream(
         data, scenario, data.classes, lambda s, i: s, [data.name], description, seed, validation
@@ -494,7 +494,7 @@ def _stream(
             rows = _held_out(train.y, validation, _generator(seed, "validation", i))
             train, held = train.take(~rows), train.take(rows)
         if scenario == "free":
-            if description["kind"] != "mnist-360":  # whose samples are in the order of their angles
+            if description["kind"] not in ("mnist-360", "whole"):  # whose order is that of time
                 train = train.take(_generator(seed, "flow", i).permutation(len(train)))
         elif scenario in ("task", "class"):
             train, test = (s.replace(task=np.full(len(s), i)) for s in (train, test))

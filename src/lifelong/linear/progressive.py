@@ -80,6 +80,26 @@ class Progressive:
                 return f"{self.name} is {word} {bar}: {instead} is right {_percent(p)} % of the time"
         return f"{self.name} is above no-change and majority"
 
+    def to_json(self, points: int = 200) -> dict[str, Any]:
+        """For a result file: the windowed accuracies at so many rows at most."""
+        at = np.unique(np.linspace(min(self.window, self.rows) - 1, self.rows - 1, points).astype(int))
+        return {
+            "name": self.name,
+            "rows": self.rows,
+            "delay": self.delay,
+            "window": self.window,
+            "scores": {
+                who: {k: v if np.isfinite(v) else None for k, v in vars(s).items()}
+                for who, s in self.scores.items()
+            },
+            "windowed": {
+                "row": (at + 1).tolist(),
+                **{who: values[at].tolist() for who, values in self.windowed.items()},
+            },
+            "drifts": self.drifts,
+            "verdict": self.verdict,
+        }
+
     def __str__(self) -> str:
         how = "one by one" if self.chunk == 1 else f"in chunks of {self.chunk:,}"
         delay = f", labels {self.delay:,} rows late" if self.delay else ""
@@ -180,6 +200,21 @@ def progressive_validation(
     mine = _answers(estimator, X, y, labels, classes, delay, chunk)
     seconds = time.perf_counter() - started
     name = name or type(estimator).__name__
+    return judged(name, truth, mine, delay, chunk, window, fading, detector, seconds)
+
+
+def judged(
+    name: str,
+    truth: np.ndarray,
+    mine: np.ndarray,
+    delay: int = 0,
+    chunk: int = 1,
+    window: int = 1000,
+    fading: float = 0.999,
+    detector: Detector | None = ERRORS,
+    seconds: float = 0.0,
+) -> Progressive:
+    """As :func:`progressive_validation`, of codes ``int [n]``: the labels, and what was answered."""
     answers = {
         name: mine,
         "no-change": no_change(truth, delay),
@@ -191,7 +226,7 @@ def progressive_validation(
     if detector is not None:
         drifts = [i for i, fine in enumerate(right[name].tolist()) if detector.ends(memo, 1.0 - fine)]
     return Progressive(
-        name, rows, delay, chunk, window, fading,
+        name, len(truth), delay, chunk, window, fading,
         {who: score(truth, given, answers["no-change"]) for who, given in answers.items()},
         {who: windowed(fine, window) for who, fine in right.items()},
         {who: faded(fine, fading) for who, fine in right.items()},

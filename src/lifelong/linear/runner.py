@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import time
+from collections import deque
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ import numpy as np
 
 from .. import metrics
 from ..data import Encoder
-from ..errors import LifelongError
+from ..errors import LifelongError, at_least
 from ..files import lock, read_arrays, write_arrays
 from ..progress import Report, bar
 from ..result import Result, read
@@ -26,6 +27,7 @@ from ..samples import Dataset, Samples
 from ..stream import Stream, Task
 from ..update import Update, find, longer, version_of
 from .estimator import FORMAT, Incremental, pack, unpack
+from .progressive import NONE, judged
 
 BLOCK, GUARDS = 2048, 1000
 """Rows that are learned at once; rows of a task that are kept to judge updates on."""
@@ -41,6 +43,21 @@ class Book:
     """Rows predicted rightly before they were learned."""
     met: int = 0
     seconds: float = 0.0
+    labels: list[str] = field(default_factory=list)
+    """Those met so far; of a stream in the order of time, ``truth`` and ``answers`` are their places."""
+    truth: list[int] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+
+    def note(self, labels: np.ndarray, given: np.ndarray) -> None:
+        """Keep what was asked and answered, in the order of time."""
+        self.labels = list(dict.fromkeys([*self.labels, *labels.tolist()]))
+        code = {label: i for i, label in enumerate(self.labels)}
+        self.truth += [code[label] for label in labels.tolist()]
+        self.answers += [code.get(answer, NONE) for answer in given.tolist()]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """``truth`` and ``answers``."""
+        return {name: np.array(getattr(self, name), np.int32) for name in ("truth", "answers")}
 
 
 def run(
@@ -51,18 +68,25 @@ def run(
     method: str | None = None,
     epochs: int = 1,
     seed: int = 1,
+    delay: int = 0,
     time_limit: float | None = None,
     command: str | None = None,
     report: Report | None = None,
 ) -> Result:
     """Learn the tasks of a stream one after another and measure R; as :func:`lifelong.run` does.
 
-    The rows of a task are shuffled by ``seed``; those of a ``free`` stream come once, in their order.
+    The rows of a task are shuffled by ``seed``; those of a ``free`` stream come once, in their order,
+    each a question before it is a lesson: the result holds what :func:`progressive_validation` finds.
     A killed run goes on behind the last task that it had learned, and ends in the same bits.
+
+    Args:
+        delay: under ``free``, a label comes at least so many rows after its own was predicted (and at
+            most a tenth more); all have come by the end of a task.
 
     Raises:
         LifelongError: where the scenario tells the task at test time, or the folder's run is another.
     """
+    at_least(0, delay=delay)
     if stream.scenario == "task":
         raise LifelongError("linear learners are not told the task: use --scenario class or domain")
     words = {
@@ -71,13 +95,15 @@ def run(
         "scenario": stream.scenario,
         "fingerprint": stream.fingerprint,
     }
-    key = _key(learner, method, seed, words | {"epochs": epochs})
+    if delay and stream.scenario != "free":
+        raise LifelongError("labels come late in a stream in the order of time: use --scenario free")
+    key = _key(learner, method, seed, words | {"epochs": epochs, "delay": delay})
     folder = None if out is None else Path(out) / "runs" / key
     with nullcontext() if folder is None else lock(folder):
         if folder is not None and (folder / "run.json").exists():
             return read(folder / "run.json")[0]
         reset_peak_memory()
-        session = _Session(learner, list(stream), folder, epochs, seed, time_limit)
+        session = _Session(learner, list(stream), folder, epochs, seed, time_limit, delay)
         with bar() if report is None else nullcontext(report) as session.report:
             session.learn()
         about = words | {"key": key, "command": command or "lifelong.linear.run(...)"}
@@ -92,6 +118,7 @@ def run_flow(
     *,
     method: str | None = None,
     seed: int = 1,
+    delay: int = 0,
     time_limit: float | None = None,
     command: str | None = None,
     report: Report | None = None,
@@ -104,13 +131,15 @@ def run_flow(
     Args:
         blocks: (inputs, labels) of some rows at a time, as :func:`lifelong.data.text_blocks` reads them.
         name: of the data.
+        delay: as of :func:`run`.
     """
+    at_least(0, delay=delay)
     reset_peak_memory()
-    words = {"data": name, "stream": {"kind": "flow"}, "scenario": "free"}
+    words = {"data": name, "stream": {"kind": "flow", "delay": delay}, "scenario": "free"}
     key = _key(learner, method, seed, words)
     folder = None if out is None else Path(out) / "runs" / key
     with nullcontext() if folder is None else lock(folder):
-        session = _Session(learner, [], None, 1, seed, time_limit)
+        session = _Session(learner, [], None, 1, seed, time_limit, delay)
         session.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
         with bar() if report is None else nullcontext(report) as session.report:
             session.flow(blocks, name)
@@ -138,15 +167,19 @@ class _Session:
         epochs: int,
         seed: int,
         time_limit: float | None,
+        delay: int = 0,
     ) -> None:
         self.learner, self.tests, self.epochs, self.seed = learner, tests, epochs, seed
+        self.delay, self.late, self.waiting = delay, 0, deque[tuple[Any, np.ndarray]]()
         self.options = pack(learner, "", {})
         self.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
         self.book = Book()
         if self.checkpoint is not None and self.checkpoint.exists():
             arrays, whole = read_arrays(self.checkpoint)
-            self.learner, self.book = unpack(whole["linear"], "", arrays), Book(**whole["book"])
+            self.learner = unpack(whole["linear"], "", arrays)
+            book = unpack(whole["book"], "book", arrays)
+            self.book = Book(**book | {name: book[name].tolist() for name in ("truth", "answers")})
 
     def learn(self) -> None:
         """Learn what is left of the stream, a row of R behind each task."""
@@ -170,17 +203,50 @@ class _Session:
                     self.learner.rehearse(rows.x, names[rows.y])
                     self.book.seconds += time.monotonic() - started
                 else:
-                    self.progress(rows.x, names[rows.y])
+                    given = self.progress(rows.x, names[rows.y])
+                    if task.ordered:
+                        self.book.note(names[rows.y], given)
                 index, length = task.place
                 share = (epoch + (start + len(rows)) / len(order)) / self.epochs
                 self.say(f"task {index + 1} of {length}", (index + share) / length)
+            self.settle()
 
-    def progress(self, x: Any, labels: np.ndarray) -> None:
-        """Ask, then teach."""
+    def progress(self, x: Any, labels: np.ndarray) -> np.ndarray:
+        """Ask, then teach: at once, or when the labels have come. Returns the answers."""
         started = time.monotonic()
-        self.book.hits += int((self.learner.progress(x, labels) == labels).sum())
-        self.book.met += len(labels)
+        if self.delay:
+            step = max(1, self.delay // 10)
+            starts = range(0, len(labels), step)
+            parts = [self._late(x[i : i + step], labels[i : i + step]) for i in starts]
+            given = np.concatenate(parts)
+        else:
+            given = self.learner.progress(x, labels)
         self.book.seconds += time.monotonic() - started
+        self.book.hits += int((given == labels).sum())
+        self.book.met += len(labels)
+        return given
+
+    def _late(self, x: Any, labels: np.ndarray) -> np.ndarray:
+        """Ask, and teach what was asked ``delay`` rows ago."""
+        given = self.ask(x)
+        self.waiting.append((x, labels))
+        self.late += len(labels)
+        while self.late - len(self.waiting[0][1]) >= self.delay:
+            self.late -= len(self.waiting[0][1])
+            self.learner.partial_fit(*self.waiting.popleft())
+        return given
+
+    def ask(self, x: Any) -> np.ndarray:
+        """The answers, None where nothing has been learned yet."""
+        if not hasattr(self.learner, "classes_"):
+            return np.full(len(x), None, object)
+        return self.learner.predict(x).astype(object)
+
+    def settle(self) -> None:
+        """Teach what is still waiting for its labels."""
+        while self.waiting:
+            self.learner.partial_fit(*self.waiting.popleft())
+        self.late = 0
 
     def flow(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], name: str) -> None:
         """Learn rows that come by once."""
@@ -191,9 +257,14 @@ class _Session:
             test &= kept + np.cumsum(test) <= GUARDS
             met, kept = met + len(x), kept + int(test.sum())
             held.append((x[test], labels[test]))
+            given = np.full(len(x), None, object)
+            if test.any():
+                given[test] = self.ask(x[test])
             if not test.all():
-                self.progress(x[~test], labels[~test])
+                given[~test] = self.progress(x[~test], labels[~test])
+            self.book.note(labels, given)
             self.say(name, 0.0)
+        self.settle()
         if not kept:
             raise LifelongError(f"{name} has {met} rows, too few to hold one of 20 out: give more")
         x, labels = (np.concatenate(part) for part in zip(*held, strict=True))
@@ -218,19 +289,25 @@ class _Session:
         """A checkpoint."""
         if self.checkpoint is not None:
             arrays: dict[str, np.ndarray] = {}
-            whole = {"linear": pack(self.learner, "", arrays), "book": vars(self.book)}
+            book = pack(vars(self.book) | self.book.arrays(), "book", arrays)
+            whole = {"linear": pack(self.learner, "", arrays), "book": book}
             write_arrays(self.checkpoint, arrays, whole)
 
     def finish(self, about: dict[str, Any], method: str | None, encoder: Encoder | None) -> Result:
         """The result; and, where there is a folder, its files."""
+        book, name = self.book, method or type(self.learner).__name__.lower()
+        if book.truth:
+            asked = book.arrays()
+            found = judged(name, asked["truth"], asked["answers"], self.delay)
+            about["progressive"] = found.to_json()
         result = Result(
             {
                 "output_space": "seen",
-                "method": method or type(self.learner).__name__.lower(),
+                "method": name,
                 "hyperparameters": {"learner": self.options, "epochs": self.epochs},
                 "seed": self.seed,
                 "tasks": [task.name for task in self.tests],
-                **measured(self.learner, self.book),
+                **measured(self.learner, book),
                 "hardware": {"machine": platform.machine(), "cores": os.cpu_count()},
                 **about,
             }

@@ -99,6 +99,11 @@ class Entry:
         return REFERENCES.get(self.method, "")
 
     @property
+    def linear(self) -> bool:
+        """Whether it is a linear learner, which naive and joint are no bounds of."""
+        return "learner" in self.first["hyperparameters"]
+
+    @property
     def first(self) -> Run:
         """Any run: what is not a measurement is the same in all of them."""
         return next(iter(self.runs.values()))

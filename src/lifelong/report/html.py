@@ -268,6 +268,7 @@ class Section:
         parts = [
             ("comparison", "Comparison", self.comparison),
             ("curves", "Accuracy while learning", self.curves),
+            ("progressive", "Row by row, in the order of time", self.progressive),
             ("matrices", "Accuracy on every task after every task", self.matrices),
             ("forgetting", "Forgetting, task by task", self.forgetting),
             ("cost", "Cost", self.cost),
@@ -433,6 +434,34 @@ class Section:
             + gap
         )
 
+    def progressive(self) -> str:
+        """Every row a question before it is a lesson; beside what needs no learning."""
+        body: list[list[str]] = []
+        for e in self.group.entries:
+            if not (found := e.first.get("progressive")):
+                continue
+            for who, s in found["scores"].items():
+                mine = who == found["name"]
+                kappas = [f"{s[k]:.3f}" if s[k] is not None else DASH for k in _KAPPAS]
+                drifts = str(len(found["drifts"])) if mine else DASH
+                name = self.name(e) if mine else escape(who)
+                if mine or not any(row[0] == name for row in body):
+                    body.append([name, percent(s["accuracy"]), *kappas, drifts])
+        figure = self.figure(
+            "progressive",
+            "Accuracy on the latest rows, each predicted before it was learned.",
+            lambda: figures.progressive(self.group, self.look),
+            "Accuracy on the latest rows, each predicted before it was learned; the first seed of each"
+            " method. Marks at the foot: where its errors had risen (Page-Hinkley test).",
+        )
+        header = ["method", "accuracy, %", "kappa", "kappa-temporal", "drifts"]
+        note = (
+            '<p class="note">no-change repeats the last label known, majority gives the most frequent'
+            " so far. Kappa is above chance, kappa-temporal above no-change: below zero, repeating the"
+            " last label does better (Žliobaitė 2015).</p>\n"
+        )
+        return figure + table(header, body) + note if body else ""
+
     def matrices(self) -> str:
         names = self.group.task_names()
 
@@ -575,6 +604,7 @@ _COSTS = (
     "parameters",
     "parameters_added",
 )
+_KAPPAS = ("kappa", "kappa_temporal")
 _FORMULA_LINK = 'Each is defined under <a href="#formulas">What the numbers mean</a>.'
 
 

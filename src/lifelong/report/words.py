@@ -101,9 +101,15 @@ def _alone(group: Group) -> list[str]:
     ]
     if average.n == 1:
         sentences.append("This is one seed, so no interval can be given.")
-    missing = [name for name in ("naive", "joint") if name != entry.method]
-    bounds = listed([f"{name} (the {_BOUND[name]} bound)" for name in missing])
-    sentences.append(f"To judge it, run {bounds} beside it.")
+    if progressive := entry.first.get("progressive"):
+        text = progressive["verdict"]
+        sentences.append(f"Row by row, before it learned each, {text}.")
+    elif entry.linear:
+        sentences.append("To judge it, run a learner that no order can change beside it: cnb or ncm.")
+    else:
+        missing = [name for name in ("naive", "joint") if name != entry.method]
+        bounds = listed([f"{name} (the {_BOUND[name]} bound)" for name in missing])
+        sentences.append(f"To judge it, run {bounds} beside it.")
     return [s for s in sentences if s]
 
 
@@ -136,14 +142,15 @@ def _compared(group: Group) -> list[str]:
     naive, joint = group.bound("naive", best), group.bound("joint", best)
     sentences = [
         f"{_where(group)}, {best.label} has the highest average accuracy,"
-        f" {percent(best.mean('average_accuracy'))} %{_over_naive(difference(best, naive))}.",
+        f" {percent(best.mean('average_accuracy'))} %"
+        f"{'' if best.linear else _over_naive(difference(best, naive))}.",
         _under_joint(group, best, naive, difference(best, joint)),
     ]
     if len(group.seeds) == 1:
         sentences.append(_one_seed(best, others))
     elif others:
         sentences.append(_first_two(best, others))
-    sentences.append(_below_naive(group))
+    sentences += [_below_naive(group), _below_bars(group)]
     return [s for s in sentences if s]
 
 
@@ -225,3 +232,14 @@ def _below_naive(group: Group) -> str:
             doubt = ", not distinguishable" if d.distinguishable is False else ""
             below.append(f"{entry.label} ({signed(d.mean)} points{doubt})")
     return f"Below naive: {listed(below)}." if below else ""
+
+
+def _below_bars(group: Group) -> str:
+    """Methods that predict a stream no better than what needs no learning."""
+    found = [e.first["progressive"] for e in group.contenders if e.first.get("progressive")]
+    below = [p["verdict"] for p in found if p["scores"][p["name"]]["accuracy"] <= _bar(p)]
+    return f"Row by row, before learning: {listed(below)}." if below else ""
+
+
+def _bar(progressive: dict[str, Any]) -> float:
+    return max(progressive["scores"][name]["accuracy"] for name in ("no-change", "majority"))
