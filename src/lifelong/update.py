@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,10 @@ class Update:
     result: Result
     model: Path
 
+    def save(self) -> None:
+        """Write the result beside the models, where a report finds it."""
+        self.result.save(self.model.parent / "runs" / f"update-{version_of(self.model)}" / "run.json")
+
 
 def find(path: str | Path) -> Path:
     """The model file: the path itself, or the newest version in a folder."""
@@ -54,6 +60,37 @@ def version_of(path: Path) -> int:
     return int(match[1]) if match else 1
 
 
+@contextmanager
+def next_version(path: str | Path) -> Iterator[tuple[Path, Path]]:
+    """(the newest model file, the one to write), while no other process may update it.
+
+    Raises :class:`LifelongError` where one does, or the next is there already.
+    """
+    with lock(find(path).parent):
+        old = find(path)
+        new = old.with_name(f"model-{version_of(old) + 1}.safetensors")
+        if new.exists():
+            raise LifelongError(f"{new} is there already: update that one, or move it away")
+        yield old, new
+
+
+def refuse_again(old: Path, data: Dataset, learned: str | None) -> str:
+    """The fingerprint of the data. Raises :class:`LifelongError` where it is what was learned last."""
+    if (fingerprint := data.train.fingerprint()) == learned:
+        raise LifelongError(f"{old} has just learned this data: update it with new data")
+    return fingerprint
+
+
+def continued(record: dict[str, Any], data: Dataset) -> dict[str, Any]:
+    """What names a run, one task later."""
+    names = [*record["tasks"], data.name]
+    return {
+        "key": f"{record['key']}+{len(names)}",
+        "data": " + ".join(dict.fromkeys([*record["data"].split(" + "), data.name])),
+        "tasks": names,
+    }
+
+
 def update(path: str | Path, data: Dataset, command: str = "ll.update(...)") -> Update:
     """Learn ``data`` as the model's next task and write a new model beside the old.
 
@@ -64,20 +101,14 @@ def update(path: str | Path, data: Dataset, command: str = "ll.update(...)") -> 
         LifelongError: where the model cannot be read, the data does not fit it or is what it learned
             last, or another process is updating it.
     """
-    with lock(find(path).parent):
-        old = find(path)
-        new = old.with_name(f"model-{version_of(old) + 1}.safetensors")
-        if new.exists():
-            raise LifelongError(f"{new} is there already: update that one, or move it away")
+    with next_version(path) as (old, new):
         learner, extra, guards = load_all(old)
         if "result" not in extra:
             raise LifelongError(f"{old} was not written by a run: its scores so far are not known")
-        record, fingerprint = extra["result"], data.train.fingerprint()
-        if fingerprint == extra.get("learned"):
-            raise LifelongError(f"{old} has just learned this data: update it with new data")
+        record, fingerprint = extra["result"], refuse_again(old, data, extra.get("learned"))
         with using_threads(learner, record["hyperparameters"]["threads"]):
             done = _learn(learner, record, guards, data, new, command)
-        done.result.save(new.parent / "runs" / f"update-{version_of(new)}" / "run.json")
+        done.save()
         extra |= {"result": done.result.data, "learned": fingerprint}
         save(learner, new, extra, guards)
     return done
@@ -104,16 +135,9 @@ def _learn(
     book.rows = longer(record, before, after)
     if found is not None:
         book.confusion, book.summary = found.confusion, found.summary
-    names = [*record["tasks"], data.name]
-    result = record | {
-        "key": f"{record['key']}+{len(names)}",
-        "data": " + ".join(dict.fromkeys([*record["data"].split(" + "), data.name])),
-        "tasks": names,
-        **measured(learner, book, None),
-        "command": command,
-    }
+    result = record | continued(record, data) | measured(learner, book, None) | {"command": command}
     kind = judged(learner)
-    return Update(names, before[kind], after[kind], Result(result), new)
+    return Update(result["tasks"], before[kind], after[kind], Result(result), new)
 
 
 def _next_task(learner: Learner, data: Dataset) -> Task:

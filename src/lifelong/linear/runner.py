@@ -25,7 +25,7 @@ from ..result import Result, read
 from ..runner import TimeUp, collect, peak_memory, reset_peak_memory, versions
 from ..samples import Dataset, Samples
 from ..stream import Stream, Task
-from ..update import Update, find, longer, version_of
+from ..update import Update, continued, longer, next_version, refuse_again
 from .estimator import FORMAT, Incremental, pack, unpack
 from .progressive import NONE, judged
 
@@ -415,15 +415,10 @@ def update(path: str | Path, data: Dataset, command: str) -> Update:
 
     As :func:`lifelong.update.update`, for the model of a linear learner.
     """
-    with lock(find(path).parent):
-        old = find(path)
-        new = old.with_name(f"model-{version_of(old) + 1}.safetensors")
-        if new.exists():
-            raise LifelongError(f"{new} is there already: update that one, or move it away")
+    with next_version(path) as (old, new):
         learner, result, guards, encoder = read_model(old)
-        record, fingerprint = result.data, data.train.fingerprint()
-        if fingerprint == record.get("fingerprint"):
-            raise LifelongError(f"{old} has just learned this data: update it with new data")
+        record = result.data
+        fingerprint = refuse_again(old, data, record.get("fingerprint"))
         place = len(guards), len(guards) + 1
         task = Task(data.name, data.train, data.test, data.classes, "class", place, None, place[0])
         guards.append(guard(task))
@@ -435,15 +430,10 @@ def update(path: str | Path, data: Dataset, command: str) -> Update:
             session.learn_task(task)
         after, session.book.confusion = evaluate(learner, guards)
         session.book.rows = longer(record, before, after)
-        changed = record | {
-            "key": f"{record['key']}+{place[1]}",
-            "data": " + ".join(dict.fromkeys([*record["data"].split(" + "), data.name])),
-            "tasks": [*record["tasks"], data.name],
-            "fingerprint": fingerprint,
-            **measured(learner, session.book),
-            "command": command,
-        }
+        changed = record | continued(record, data) | measured(learner, session.book)
+        changed |= {"fingerprint": fingerprint, "command": command}
+        changed.pop("progressive", None)  # of the stream that was run at first
         done = Update(changed["tasks"], before["agnostic"], after["agnostic"], Result(changed), new)
-        done.result.save(new.parent / "runs" / f"update-{version_of(new)}" / "run.json")
+        done.save()
         save(learner, new, done.result, guards, encoder)
     return done
