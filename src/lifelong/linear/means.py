@@ -17,9 +17,9 @@ from .sums import Additive, Probable, added, few_features, log_priors, refuse_ne
 
 @dataclass(eq=False, repr=False)
 class NearestClassMean(Additive):
-    """The class whose mean is nearest.
+    """The class whose mean is nearest: ``argmin_k d(x, μ_k)``, ``μ_k = Σ_{i of k} x_i / n_k``.
 
-    Mensink et al., Distance-based image classification (TPAMI 2013), eq. 1.
+    Mensink et al., Distance-based image classification (TPAMI 2013).
 
     With ``idf``, rows of counts x become ``log(1 + x)`` of length one, whose sums are kept *unweighted*
     beside the number of documents in which each feature occurred. The inverse document frequency of
@@ -91,8 +91,8 @@ class NearestClassMean(Additive):
 class StreamingLDA(Probable):
     """Streaming linear discriminant analysis.
 
-    Hayes and Kanan, Lifelong machine learning with deep streaming LDA (CVPR workshops 2020), equations
-    1 to 4: ``score_k(x) = w_k·x - ½ w_k·μ_k + log P(k)`` with ``w_k = Λ μ_k`` and
+    Hayes and Kanan, Lifelong machine learning with deep streaming LDA (CVPR workshops 2020):
+    ``score_k(x) = w_k·x - ½ w_k·μ_k + log P(k)`` with ``w_k = Λ μ_k`` and
     ``Λ = ((1 - ε) Σ + ε s I)^-1``, where Σ is the covariance within classes and ``s = tr Σ / d`` makes ε
     independent of the scale of the features (the paper has ``s = 1``). Instead of the paper's running
     averages, whose covariance depends on the order, sums are kept:

@@ -380,7 +380,7 @@ class AROW(SecondOrder):
     """Adaptive regularization of weights: CW for noisy labels, which updates only below a margin of 1.
 
     min KL + loss^2 / 2r + v / 2r: alpha = max(0, 1 - m) / (v + r) (Crammer, Kulesza & Dredze, NIPS
-    2009, eq. 7 and 9).
+    2009).
 
     Args:
         r: how little one example is trusted. It has the scale of v: about 1 for tf-idf rows of length

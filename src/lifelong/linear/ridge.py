@@ -20,8 +20,8 @@ class RecursiveRidge(Additive):
     """Ridge regression that learns examples and classes one after another and equals the joint fit.
 
     Zhuang et al., ACIL: Analytic class-incremental learning with absolute memorization and privacy
-    protection (NeurIPS 2022), eq. 4 and 8; McDonnell et al., RanPAC: Random projections and pre-trained
-    models for continual learning (NeurIPS 2023), eq. 4 to 6. With ``h = x``, or ``h = ReLU(W x)`` for a
+    protection (NeurIPS 2022); McDonnell et al., RanPAC: Random projections and pre-trained
+    models for continual learning (NeurIPS 2023). With ``h = x``, or ``h = ReLU(W x)`` for a
     fixed random W, the sums ``Σ h h^T`` and ``Σ y h^T`` are kept, y being 1 for the class and 0 for all
     others, also those to come: a new class has had the target 0 in every earlier example. Then
     ``argmin Σ_i |y_i - A h_i - b|² + α |A|²`` is solved when a prediction needs it; b is not penalised.

@@ -46,7 +46,7 @@ def pa_2(m: float, v: float, a: float, b: float) -> tuple[float, float]:
 
 @compiled
 def cw_variance(m: float, v: float, a: float, b: float) -> tuple[float, float]:
-    """min KL with m >= phi v (Dredze, Crammer & Pereira, ICML 2008, eq. 14); a = phi."""
+    """min KL with m >= phi v (Dredze, Crammer & Pereira, ICML 2008); a = phi."""
     p = 1 + 2 * a * m
     alpha = max(0.0, (-p + sqrt(p * p - 8 * a * (m - a * v))) / (4 * a * v))
     return alpha, 2 * alpha * a
@@ -75,7 +75,7 @@ def cw_stdev(m: float, v: float, a: float, b: float) -> tuple[float, float]:
 
 @compiled
 def arow(m: float, v: float, a: float, b: float) -> tuple[float, float]:
-    """min KL + loss^2 / 2r + v / 2r (Crammer, Kulesza & Dredze, NIPS 2009, eq. 7 and 9); a = r."""
+    """min KL + loss^2 / 2r + v / 2r (Crammer, Kulesza & Dredze, NIPS 2009); a = r."""
     if m >= 1:
         return 0.0, 0.0
     return (1 - m) / (v + a), 1 / a

@@ -21,14 +21,14 @@ class ExactSVM(BaseEstimator):
     """The dual of a binary SVM, kept at its optimum (Cauwenberghs & Poggio, NIPS 13, 2000).
 
     min_alpha max_b  alpha'Q alpha / 2 - sum alpha + b y'alpha,  0 <= alpha <= C, Q_ij = y_i y_j K_ij.
-    Optimal (eq. 2) is where g = Q alpha + y b - 1 is 0 within the bounds, at least 0 at alpha = 0, at
+    Optimal (section 2.1) is where g = Q alpha + y b - 1 is 0 within the bounds, at least 0 at alpha = 0, at
     most 0 at C. A set S of examples within the bounds is held at g_S = 0 by the inverse R of
 
-        [0, y_S'; y_S, Q_SS]                                                            (eq. 8)
+        [0, y_S'; y_S, Q_SS]
 
     An example that violates the conditions is brought to them by moving its alpha while S gives way
-    (eq. 4-7), until its g is 0 and it joins S, or it meets a bound; a member of S that meets one leaves
-    (R changes by bordering and its inverse, eq. 12-14). As in the active-set method (Scheinberg, JMLR 7,
+    (section 2.2), until its g is 0 and it joins S, or it meets a bound; a member of S that meets one leaves
+    (R changes by bordering and its inverse, section 2.4). As in the active-set method (Scheinberg, JMLR 7,
     2006), g of the others is brought up to date only then, and the worst violator is next: every step
     lowers the objective, and an example whose column depends on those of S never joins, so that R exists
     whatever the kernel. Kernel rows are stored for support vectors only (Laskov et al., JMLR 7, 2006).
@@ -211,8 +211,8 @@ class ExactSVM(BaseEstimator):
         row, g = self.y_[c] * self.y_ * self.K_[self.slot_[c], : len(self.y_)], self.g_[c]
         while len(S := self.margin_):
             h = np.append(self.y_[c], row[S])
-            beta = -self.R_[: len(h), : len(h)] @ h  # eq. 6
-            kappa = row[c] + h @ beta  # eq. 7
+            beta = -self.R_[: len(h), : len(h)] @ h  # how b and alpha_S answer a change of alpha_c
+            kappa = row[c] + h @ beta  # how g_c does
             d = s * beta[1:]
             reach = np.full(len(S), np.inf)
             np.divide(np.where(d > 0, self.bound_[S] - self.alpha_[S], self.alpha_[S]), np.abs(d),
@@ -305,7 +305,7 @@ class ExactSVM(BaseEstimator):
 
     # ---- R
     def _border(self, c: int, beta: np.ndarray, kappa: float) -> None:
-        """c joins S (eq. 12)."""
+        """c joins S: the inverse of the bordered matrix."""
         s = len(beta)
         if s == len(self.R_):
             self.R_ = enlarged(self.R_, (2 * s, 2 * s))
@@ -315,7 +315,7 @@ class ExactSVM(BaseEstimator):
         self.margin_ = np.append(self.margin_, c)
 
     def _contract(self, k: int) -> None:
-        """The k-th member leaves S (eq. 14); the last one takes its place."""
+        """The k-th member leaves S; the last one takes its place."""
         s, k1 = len(self.margin_), k + 1
         R = self.R_[: s + 1, : s + 1]
         R[[k1, s]] = R[[s, k1]]

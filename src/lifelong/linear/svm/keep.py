@@ -20,7 +20,7 @@ class KeepSupport(Kernelled):
 
     Args:
         weighted: whether the loss on the support vectors counts (examples before) / (support vectors)
-            times, as in SV-L-incremental (Rueping, ICDM 2001, eq. 4).
+            times, as in SV-L-incremental (Rueping, ICDM 2001).
         tol: of scikit-learn's ``SVC``, one machine for each pair of classes.
 
     Attributes:
