@@ -21,14 +21,14 @@ class ExactSVM(BaseEstimator):
     """The dual of a binary SVM, kept at its optimum (Cauwenberghs & Poggio, NIPS 13, 2000).
 
     min_alpha max_b  alpha'Q alpha / 2 - sum alpha + b y'alpha,  0 <= alpha <= C, Q_ij = y_i y_j K_ij.
-    Optimal (section 2.1) is where g = Q alpha + y b - 1 is 0 within the bounds, at least 0 at alpha = 0, at
+    Optimal is where g = Q alpha + y b - 1 is 0 within the bounds, at least 0 at alpha = 0, at
     most 0 at C. A set S of examples within the bounds is held at g_S = 0 by the inverse R of
 
         [0, y_S'; y_S, Q_SS]
 
     An example that violates the conditions is brought to them by moving its alpha while S gives way
-    (section 2.2), until its g is 0 and it joins S, or it meets a bound; a member of S that meets one leaves
-    (R changes by bordering and its inverse, section 2.4). As in the active-set method (Scheinberg, JMLR 7,
+    (sec. 2.2), until its g is 0 and it joins S, or it meets a bound; a member of S that meets one leaves
+    (R changes by bordering and its inverse, sec. 2.4). As in the active-set method (Scheinberg, JMLR 7,
     2006), g of the others is brought up to date only then, and the worst violator is next: every step
     lowers the objective, and an example whose column depends on those of S never joins, so that R exists
     whatever the kernel. Kernel rows are stored for support vectors only (Laskov et al., JMLR 7, 2006).
