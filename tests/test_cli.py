@@ -266,6 +266,39 @@ def test_gaps_a_new_category_and_a_new_label_go_through(lifelong, tmp_path, miss
     assert "this model has learned tables" in err
 
 
+def write_columns(path, **columns):
+    """A CSV file of columns of numbers; NaN is an empty field."""
+    rows = zip(*columns.values(), strict=True)
+    lines = [",".join("" if v != v else f"{v:.4f}" for v in row) for row in rows]
+    path.write_text("\n".join([",".join(columns), *lines]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("objective", "target", "least"),
+    [("regression", "price,size", 0.9), ("multi-label", "warm,wet", 0.95)],
+)
+def test_targets_that_are_numbers(lifelong, tmp_path, objective, target, least):
+    """Run, update and predict, where the target is one or more columns of numbers."""
+    for month in (0, 1):
+        rng = np.random.default_rng(month)
+        inputs = dict(zip("ab", rng.normal(size=(2, 300)), strict=True))
+        a, b = inputs["a"], inputs["b"]
+        size = np.where(np.arange(300) % 17 == 0, np.nan, a + b)
+        numbers = {"price": 3 * a - b + month, "size": size, "warm": a > 0, "wet": b > 0}
+        told = {name: numbers[name] for name in target.split(",")}
+        write_columns(tmp_path / f"{month}.csv", **inputs, **told)
+        write_columns(tmp_path / "inputs.csv", **inputs)
+    words = ("--scenario", "domain", "--objective", objective, "--target", target, "--epochs", 20)
+    code, out, _ = lifelong("run", "0.csv", *words, "--method", "er", "--out", "m", "--json")
+    assert code == 0
+    assert json.loads(out)["runs"][0]["metrics"]["average_accuracy"] > least
+    code, out, _ = lifelong("update", "m", "1.csv", "--json")
+    assert (code, json.loads(out)["guards"][-1]["after"] > least) == (0, True)
+    answers = [json.loads(lifelong("predict", "m", f, "--json")[1]) for f in ("1.csv", "inputs.csv")]
+    assert answers[0] == answers[1]
+    assert len(answers[0]["predictions"]) == 300
+
+
 def test_a_model_that_refuses_gaps_goes_on_refusing_them(lifelong, tmp_path):
     colours = {"bread": "brown", "milk": "white"}
     write_orders(tmp_path, "1.csv", ["bread", "milk"], colours, gaps=False)

@@ -37,6 +37,24 @@ needs_files = pytest.mark.skipif(
 FOLDER = Path("some/raw")
 
 
+def test_targets_are_columns_of_numbers_by_their_ids(tmp_path):
+    rows = {"id": [7, 3, 9, 1], "a": [1.0, 2.0, 3.0, 4.0], "p": [10, 20, None, 40], "q": [True] * 4}
+    pq.write_table(pa.table(rows), tmp_path / "t.parquet")
+    data = table(tmp_path / "t.parquet", target=["p", "q"], scale="none")
+    assert data.classes == ("p", "q")
+    assert data.train.y.dtype == np.float32
+    told = {7: 10, 3: 20, 9: np.nan, 1: 40}
+    for part in (data.train, data.test):
+        assert len(part)
+        np.testing.assert_array_equal(part.y, [[told[i], 1] for i in part.id.tolist()])
+        assert part.x.shape == (len(part), 1)
+    with pytest.raises(LifelongError, match=r"'r'.*choose from"):
+        table(tmp_path / "t.parquet", target=["p", "r"])
+    pq.write_table(pa.table(rows | {"q": list("abcd")}), tmp_path / "t.parquet")
+    with pytest.raises(LifelongError, match=r"'q' .* holds string, not numbers"):
+        table(tmp_path / "t.parquet", target=["p", "q"])
+
+
 def message(error: pytest.ExceptionInfo[LifelongError]) -> str:
     """The text of an error, which must be one line."""
     text = str(error.value)

@@ -65,6 +65,7 @@ def fitting(model: Path, data: str, target: str, test: str | None, text: str = "
     learner, extra, _ = load_all(model)
     kind, encoder = _kind(data, extra), _encoder(extra)
     if kind == "tables":
+        target = _target(learner, target)
         return sets.table(data, target, test=test, encoder=encoder, drop=_dropped(extra, encoder))
     if kind == "images":
         return sets.images(data, test, _size(learner))
@@ -95,7 +96,7 @@ def _inputs(
     """What the model is to answer, and the labels where there are any."""
     kind, encoder, path = _kind(data, extra), _encoder(extra), Path(data).expanduser()
     if encoder is not None:
-        return unlabelled_rows(data, encoder, target, _dropped(extra, encoder))
+        return unlabelled_rows(data, encoder, _target(learner, target), _dropped(extra, encoder))
     if kind == "images":
         return unlabelled(path, _size(learner))
     if kind == "arrays":
@@ -103,6 +104,11 @@ def _inputs(
         return numbers(found["x"], "x"), label_names(found["y"].tolist()) if "y" in found else None
     dataset = sets.load(data)
     return dataset.test.x, [dataset.classes[y] for y in dataset.test.y]
+
+
+def _target(learner: Learner, target: str) -> Any:
+    """The column of the class; or, of numbers, those that the model has learned."""
+    return target if learner.objective.labels else learner.classes
 
 
 def _encoder(extra: dict[str, Any]) -> Encoder | None:

@@ -55,7 +55,7 @@ class Spec:
     tasks: int | None = option(None, "number of tasks of a permuted, rotated or i-blurry stream")
     classes_per_task: int | None = option(None, "classes of a split's task (own files: all)")
     by: str | None = option(None, "column that tells the task")
-    target: str = option("label", "column that holds the label")
+    target: str = option("label", "column that holds the label; of numbers, columns: price or a,b,c")
     text: str | None = option(None, "column that holds texts, for a linear method (default: text)")
     test: str | None = option(None, "file with the test set (otherwise 20 % is held out)")
     objective: str = option("classification", "classification, multi-label or regression")
@@ -124,9 +124,13 @@ class Spec:
             if self.data in data.TEXTS:
                 return data.published_texts(self.data)
             return data.texts(self.data, self.text or "text", self.target, self.by, self.test)
-        return _dataset(
-            self.data, self.target, self.by, self.test, self.scale, self.missing, self.image_size
-        )
+        target: str | tuple[str, ...] = self.target
+        if self.objective != "classification":
+            if linear:
+                raise LifelongError(f"{self.method} tells classes apart: leave --objective out")
+            if data.kind(self.data) == "tables":
+                target = tuple(name.strip() for name in self.target.split(","))
+        return _dataset(self.data, target, self.by, self.test, self.scale, self.missing, self.image_size)
 
     @property
     def linear(self) -> bool:
@@ -311,7 +315,7 @@ class Spec:
 @lru_cache(maxsize=2)
 def _dataset(
     name: str,
-    target: str,
+    target: str | tuple[str, ...],
     by: str | None,
     test: str | None,
     scale: str,

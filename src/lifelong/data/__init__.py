@@ -87,7 +87,7 @@ def kind(name_or_path: AnyPath) -> str:
 def load(
     name_or_path: AnyPath,
     *,
-    target: str = "label",
+    target: str | Sequence[str] = "label",
     by: str | None = None,
     test: AnyPath | None = None,
     scale: str = "first",

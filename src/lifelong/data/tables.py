@@ -26,11 +26,13 @@ FORMATS = (".csv", ".jsonl", ".parquet")
 BATCH = 2048
 """Rows of a Parquet file that are read at once."""
 AnyPath = str | os.PathLike[str]
+Target = str | Sequence[str]
+"""The column of the class; or several of numbers, which are the targets."""
 
 
 def table(
     path: AnyPath | Sequence[AnyPath],
-    target: str = "label",
+    target: Target = "label",
     by: str | None = None,
     test: AnyPath | Sequence[AnyPath] | None = None,
     name: str | None = None,
@@ -46,8 +48,10 @@ def table(
     ``task2`` before ``task10``) or a list of files (in its own order). Each row is a sample: the
     column ``target`` holds its class, an optional column of integers ``id`` its id, and all other
     columns, except those in ``drop``, are inputs: numbers, text (categories) or lists of numbers,
-    which an :class:`Encoder` makes ``float32 [n, width]``. What it needs to know it learns from the
-    training rows of the first task: ``scale`` is ``first`` (to that task's mean 0 and standard
+    which an :class:`Encoder` makes ``float32 [n, width]``. A ``target`` that is a list of columns holds
+    numbers, those of a regression or 0 and 1 of multi-label targets, empty where one is not told: y is
+    ``float32 [n, columns]``, the classes are the columns' names. What it needs to know it learns from
+    the training rows of the first task: ``scale`` is ``first`` (to that task's mean 0 and standard
     deviation 1) or ``none``; ``missing`` values are to ``refuse``, or become the ``mean``, or 0 with
     an ``indicator`` column. A given ``encoder``, a model's, knows all that already.
 
@@ -83,6 +87,9 @@ def encoded(
     if not rows.columns:
         raise LifelongError(f"{rows.sources[0].file} has no features: give columns beside the label")
     train, test, known = partition(name, rows, held, column=column, classes=classes)
+    if rows.targets is not None:
+        train = train.replace(y=rows.told(train.id))
+        test, known = test.replace(y=(held or rows).told(test.id)), rows.outputs
 
     def data(encoder: Encoder, refit: Callable[[np.ndarray], Dataset] | None = None) -> Dataset:
         x, x_test = rows.encode(encoder, train.id), (held or rows).encode(encoder, test.id)
@@ -149,6 +156,15 @@ class Rows(Table):
     sources: tuple[Source, ...] = ()
     columns: tuple[str, ...] = ()
     """The names of the inputs."""
+    targets: np.ndarray | None = None
+    """Where they are numbers: ``float32 [n, outputs]``; all labels are the same then."""
+    outputs: tuple[str, ...] = ()
+
+    def told(self, ids: np.ndarray) -> np.ndarray:
+        """The targets of the rows with these ids."""
+        assert self.targets is not None
+        order = np.argsort(self.id)
+        return self.targets[order[np.searchsorted(self.id, ids, sorter=order)]]
 
     def chunks(self, chosen: np.ndarray) -> Iterator[Chunk]:
         """The inputs of the rows that a mask chooses."""
@@ -172,7 +188,7 @@ class Rows(Table):
 
 def read_rows(
     paths: AnyPath | Sequence[AnyPath],
-    target: str = "label",
+    target: Target = "label",
     by: str | None = None,
     *,
     drop: Collection[str] = (),
@@ -183,7 +199,7 @@ def read_rows(
 ) -> Rows:
     """The rows of the files, one file after another; see :func:`table`.
 
-    Columns named in ``text``, the target and the task of a CSV file are read as they are written;
+    Columns named in ``text``, the class and the task of a CSV file are read as they are written;
     ``labelled=False`` allows files without the target; rows without an id are numbered from
     ``first_id``.
     """
@@ -192,7 +208,7 @@ def read_rows(
         for stem, count in Counter(file.stem for file in files).items():
             if count > 1:
                 raise LifelongError(f"{count} files are called {stem!r}: give each task its own")
-    fixed = [target] if by is None else [target, by]
+    fixed = [column for column in (target, by) if isinstance(column, str)]
     if encoder is not None:
         text = [column.name for column in encoder.columns if column.kind == "category"]
     sources = [_open(files[0], [*fixed, *text])]
@@ -211,7 +227,7 @@ def read_rows(
 
 def gather(
     sources: Sequence[Source],
-    target: str,
+    target: Target,
     by: str | None = None,
     task: list[str] | None = None,
     *,
@@ -220,21 +236,26 @@ def gather(
     first_id: int = 0,
 ) -> Rows:
     """The rows of all sources, which have the same columns; ``task`` where no column ``by`` tells it."""
-    if by in ("x", "y", "id", "weight", target):
+    wanted = (target,) if isinstance(target, str) else tuple(target)
+    if by in ("x", "y", "id", "weight", *wanted):
         raise LifelongError(f"by={by!r} has another meaning here: rename that column of the file")
     first = sources[0]
     names: list[str] = first.schema.names
     for source in sources:
         _same(names, source.schema.names, str(source.file), str(first.file))
-    for column in ([target] if labelled else []) + ([] if by is None else [by]):
+    for column in (*(wanted if labelled else ()), *(() if by is None else (by,))):
         if column not in names:
             raise _no_column(column, names, first.file)
-    own_id = "id" in names and "id" not in (target, *drop)
-    others = {target, by, *drop} | ({"id"} if own_id else set())
+    own_id = "id" in names and "id" not in (*wanted, *drop)
+    others = {*wanted, by, *drop} | ({"id"} if own_id else set())
     columns = [column for column in names if column not in others]
-    labels = None
-    if target in names:
-        labels = np.concatenate([names_of(source, target) for source in sources])
+    labels = targets = None
+    if isinstance(target, str):
+        if target in names:
+            labels = np.concatenate([names_of(source, target) for source in sources])
+    elif set(wanted) <= set(names):
+        targets = np.concatenate([numbers_of(source, wanted) for source in sources])
+        labels = np.full(len(targets), "0", object)
     if by is not None:
         task = np.concatenate([names_of(source, by) for source in sources]).tolist()
     ids = np.arange(first_id, first_id + sum(source.rows for source in sources))
@@ -243,15 +264,15 @@ def gather(
         values, counts = np.unique(ids, return_counts=True)
         if counts.max() > 1:
             raise LifelongError(f"id {values[counts.argmax()]} occurs twice: make ids unique")
-    return Rows(labels, task, ids, None, tuple(sources), tuple(columns))
+    return Rows(labels, task, ids, None, tuple(sources), tuple(columns), targets, wanted)
 
 
 def unlabelled_rows(
-    path: AnyPath, encoder: Encoder, target: str = "label", drop: Collection[str] = ()
+    path: AnyPath, encoder: Encoder, target: Target = "label", drop: Collection[str] = ()
 ) -> tuple[np.ndarray, Sequence[str] | np.ndarray | None]:
     """Inputs ``float32 [n, width]`` to predict from, and their labels where there is a ``target``."""
     rows = read_rows(path, target, drop=drop, encoder=encoder, labelled=False)
-    return rows.encode(encoder, rows.id), rows.labels
+    return rows.encode(encoder, rows.id), rows.labels if rows.targets is None else rows.targets
 
 
 def _fits(encoder: Encoder, names: Sequence[str], file: Path) -> None:
@@ -411,6 +432,22 @@ def names_of(source: Source, name: str, first: int = 1) -> np.ndarray:
     short = [n and re.sub(r"^([+-]?[0-9]+)\.0+$", r"\1", n) for n in names]
     _present(np.array([value is None for value in short])[codes], source, name, first)
     return np.array(short, object)[codes]
+
+
+def numbers_of(source: Source, names: Sequence[str]) -> np.ndarray:
+    """Columns of numbers, ``float32 [n, columns]``, NaN where a value is missing."""
+    from pyarrow import compute, float32, types
+
+    columns, table = [], source.read(list(names))
+    for name in names:
+        kind = table.schema.field(name).type
+        if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+            raise LifelongError(
+                f"column {name!r} of {source.file} holds {kind}, not numbers: correct it"
+            )
+        values = compute.cast(table.column(name), float32(), safe=False)
+        columns.append(values.fill_null(np.nan).to_numpy())
+    return np.stack(columns, 1)
 
 
 def _ids(source: Source) -> np.ndarray:
