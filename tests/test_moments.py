@@ -219,6 +219,15 @@ def test_fisher_equals_a_loop_over_samples(model, labels, scenario, output, colu
     assert (found >= 0).all()
 
 
+def test_fisher_weighs_samples_as_the_loss_does():
+    made = ready()
+    samples = some(made, 12)
+    weight = np.repeat(np.float32([0, 1, 3]), 4)
+    found = made.ops.numpy(fisher(made, samples.replace(weight=weight), "all"))
+    parts = [made.ops.numpy(fisher(made, samples.take(slice(i, i + 4)), "all")) for i in (4, 8)]
+    close(found, (parts[0] + 3 * parts[1]) / 4)
+
+
 def test_fisher_is_over_the_classes_seen_so_far():
     """After the first of two tasks, the own module's two unseen columns have no part in it."""
     made = ready("shared", tasks=1)
