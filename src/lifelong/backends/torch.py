@@ -210,8 +210,8 @@ class TorchBackend(Backend):
         v = moments[1].mul_(b2).addcmul_(g, g, value=1 - b2)
         if (ages == ages[0]).all():
             first, second = 1 - b1 ** int(ages[0]), (1 - b2 ** int(ages[0])) ** 0.5
-            torch.div(m, v.sqrt().add_(optimizer.eps * second), out=out)
-            out.mul_(second / first)
+            torch.sqrt(v, out=out).add_(optimizer.eps * second)
+            torch.div(m, out, out=out).mul_(second / first)
         else:  # rows of the head that came at different times
             one, two = (self._weights(1 - b**ages).unsqueeze(1) for b in (b1, b2))
             shape = (len(ages), -1)
