@@ -319,7 +319,7 @@ class TensorflowBackend(Backend):
     def _moment_of_dense(
         self, batch: Batch, args: dict[str, Any], f: Terms, power: int
     ) -> Tensor | None:
-        """Layer-wise: for z = W a + b, |dv/dW|^p = |delta|^p |a|^p, summed as one product.
+        """Layer-wise: for z = W a + b, |dv/dW|^p = |delta|^p |a|^p: one product, for all terms.
 
         None where a parameter is not that of a dense layer used once on two-dimensional input.
         """
@@ -337,15 +337,16 @@ class TensorflowBackend(Backend):
         fine = all(x.shape.rank == 2 and len(x) == len(batch) for _, x, _ in sites)
         if covered != set(self.segments) or len(set(names)) < len(names) or not fine:
             return None
-        squares = [tf.abs(x) ** power for _, x, _ in sites]
-        sums = {name: tf.zeros(segment.shape, self.dtype) for name, segment in self.segments.items()}
+        outputs = [z for _, _, z in sites]
+        sums = [tf.zeros_like(z) for z in outputs]
         for weight, value in terms:
-            deltas = tape.gradient(value, [z for _, _, z in sites], unconnected_gradients="zero")
-            for name, delta, inputs in zip(names, deltas, squares, strict=True):
-                delta = tf.abs(delta) ** power * weight[:, None]
-                sums[f"{name}.weight"] += tf.matmul(delta, inputs, transpose_a=True)
-                sums[f"{name}.bias"] += tf.reduce_sum(delta, 0)
-        return tf.concat([tf.reshape(value, [-1]) for value in sums.values()], 0)
+            deltas = tape.gradient(value, outputs, unconnected_gradients="zero")
+            sums = [s + tf.abs(d) ** power * weight[:, None] for s, d in zip(sums, deltas, strict=True)]
+        pieces: dict[str, Tensor] = {}
+        for (name, x, _), delta in zip(sites, sums, strict=True):
+            pieces[f"{name}.weight"] = tf.matmul(delta, tf.abs(x) ** power, transpose_a=True)
+            pieces[f"{name}.bias"] = tf.reduce_sum(delta, 0)
+        return tf.concat([tf.reshape(pieces[name], [-1]) for name in self.segments], 0)
 
     def _moment_by_sample(self, batch: Batch, args: Args, f: Terms, power: int) -> Tensor:
         """Sample by sample, in vectorized chunks."""

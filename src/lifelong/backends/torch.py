@@ -252,7 +252,7 @@ class TorchBackend(Backend):
     def _moment_of_dense(
         self, batch: Batch, args: dict[str, Any], f: Terms, power: int
     ) -> Tensor | None:
-        """Layer-wise: for z = W a + b, |dv/dW|^p = |delta|^p |a|^p, summed as one product.
+        """Layer-wise: for z = W a + b, |dv/dW|^p = |delta|^p |a|^p: one product, for all terms.
 
         None where a parameter is not that of a dense layer used once on two-dimensional input.
         """
@@ -272,17 +272,18 @@ class TorchBackend(Backend):
                 hook.remove()
         if any(len(c) != 1 or c[0][0].ndim != 2 or len(c[0][0]) != len(batch) for c in calls.values()):
             return None
-        total = self.vector(0.0)
-        inputs = {name: self.ops.cast(c[0][0].detach()).abs().pow(power) for name, c in calls.items()}
+        total, terms = self.vector(0.0), f(out, batch)
         sites = [c[0][1] for c in calls.values()]
-        terms = f(out, batch)
+        sums = [torch.zeros_like(z, dtype=total.dtype) for z in sites]
         for i, (weight, value) in enumerate(terms):
             deltas = torch.autograd.grad(value.sum(), sites, retain_graph=i + 1 < len(terms))
-            for name, delta in zip(layers, deltas, strict=True):
-                delta = self.ops.cast(delta).abs().pow(power).mul_(weight.detach().unsqueeze(1))
-                self._piece(total, self.segments[f"{name}.weight"]).addmm_(delta.T, inputs[name])
-                if f"{name}.bias" in self.segments:
-                    self._piece(total, self.segments[f"{name}.bias"]).add_(delta.sum(0))
+            for each, delta in zip(sums, deltas, strict=True):
+                each.addcmul_(self.ops.cast(delta).abs().pow(power), weight.detach().unsqueeze(1))
+        for name, delta in zip(layers, sums, strict=True):
+            inputs = self.ops.cast(calls[name][0][0].detach()).abs().pow(power)
+            self._piece(total, self.segments[f"{name}.weight"]).copy_(delta.T @ inputs)
+            if f"{name}.bias" in self.segments:
+                self._piece(total, self.segments[f"{name}.bias"]).copy_(delta.sum(0))
         return total
 
     def _moment_by_sample(self, batch: Batch, args: Args, f: Terms, power: int) -> Tensor:
