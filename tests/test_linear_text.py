@@ -76,6 +76,18 @@ def test_any_text_gives_the_counts_of_a_plain_reading(texts):
         assert sorted(counts[[i]].data.tolist()) == sorted(grams(words(text), 1, 1).values())
 
 
+def test_the_most_tokens_that_a_text_can_have_find_room():
+    """Two letters, an ideograph, two letters: five bytes hold two tokens."""
+    pairs = [a + b for a in "abcdefghijklmnopqrstuvwxyz" for b in "abcdefghijklmnopqrstuvwxyz"]
+    text = "".join(pair + chr(0x4E00 + i) for i, pair in enumerate(pairs))
+    for ngrams in ((1, 1), (1, 2)):
+        counts = HashingText("count", ngrams=ngrams, bits=26).learn([text] * 3)
+        tokens = words(text)
+        assert len(tokens) == 2 * len(pairs)
+        assert counts.nnz == 3 * len(grams(tokens, *ngrams))
+        assert (counts.data == 1).all()
+
+
 def test_characters_and_their_ngrams():
     rows = HashingText("count", "char", (2, 2)).learn(["abab", "a  b", "股市股市"])
     assert [sorted(rows[[i]].data.tolist()) for i in range(3)] == [[1, 2], [1, 1], [1, 2]]

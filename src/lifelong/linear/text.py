@@ -137,7 +137,8 @@ class HashingText(TransformerMixin, BaseEstimator):
     def _count(self, text: np.ndarray, ends: np.ndarray, learn: bool) -> Counted:
         low, high = self.ngrams
         characters = self.analyzer == "char"
-        most = (high - low + 1) * (len(text) // (1 if characters else 3) + len(ends))
+        shortest = 1 if characters else 2  # bytes of a token: two letters between ideographs
+        most = (high - low + 1) * (len(text) // shortest + len(ends))
         indices, values = np.empty(most, np.int32), np.empty(most, np.float32)
         indptr = np.zeros(len(ends), np.int32)
         spans = np.empty((most if learn and self.vocabulary else 0, 2), np.int64)
