@@ -156,6 +156,10 @@ def test_a_table_of_numbers(call, tmp_path):
         (("--method", "cw", "--set", "cw.eta=2"), "eta=2"),
         (("--method", "cw", "--set", "text.weight=tf"), "did you mean 'weighting'"),
         (("--method", "cw", "--set", "replay.batch=3"), "--memory"),
+        (("--method", "cw", "--scenario", "free", "--epochs", 2), "one pass"),
+        (("--method", "cw", "--lr", 0.1), "--lr is for networks: cw takes none"),
+        (("--method", "cw", "--output-space", "all"), "--output-space is for networks"),
+        (("--method", "cw", "--objective", "regression"), "cw tells classes apart"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(call, tmp_path, words, told):

@@ -30,7 +30,7 @@ from .files import write
 from .method import part_names
 from .result import Result, bundle, read
 from .runner import TimeUp
-from .spec import Spec
+from .spec import OF_NETWORKS, Spec
 
 app = typer.Typer(
     add_completion=False,
@@ -425,6 +425,11 @@ def _check(specs: list[Spec]) -> None:
         failure = learner.method.known_failure(spec.scenario)
         if failure:
             errors.print(f"note: {failure}", markup=False)
+    if all(spec.linear for spec in specs):
+        for f in dataclasses.fields(Spec):
+            if f.name in OF_NETWORKS and getattr(specs[0], f.name) != f.default:
+                name = f"--{f.name.replace('_', '-')}"
+                raise LifelongError(f"{name} is for networks: {specs[0].method} takes none")
     if specs[0].memory is not None and not any(spec.keeps_memory for spec in specs):
         names = ", ".join(spec.method for spec in specs)
         raise LifelongError(f"{names} stores no samples, so --memory means nothing: leave it out")

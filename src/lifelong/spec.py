@@ -39,6 +39,13 @@ LINEAR = (
 """The learners of :mod:`lifelong.linear` by name; the package itself is imported when one is used."""
 
 
+OF_NETWORKS = (
+    "model", "optimizer", "lr", "batch", "steps", "boundaries", "device", "precision", "backend",
+    "output_space", "evaluate_every",
+)  # fmt: skip
+"""The options that mean nothing to a linear learner."""
+
+
 def option(default: Any, help: str) -> Any:
     """A field that is a command-line option of the same name."""
     return field(default=default, metadata={"help": help})
@@ -125,11 +132,8 @@ class Spec:
                 return data.published_texts(self.data)
             return data.texts(self.data, self.text or "text", self.target, self.by, self.test)
         target: str | tuple[str, ...] = self.target
-        if self.objective != "classification":
-            if linear:
-                raise LifelongError(f"{self.method} tells classes apart: leave --objective out")
-            if data.kind(self.data) == "tables":
-                target = tuple(name.strip() for name in self.target.split(","))
+        if self.objective != "classification" and data.kind(self.data) == "tables":
+            target = tuple(name.strip() for name in self.target.split(","))
         return _dataset(self.data, target, self.by, self.test, self.scale, self.missing, self.image_size)
 
     @property
@@ -155,6 +159,10 @@ class Spec:
         from .linear import HashingText, Replay, TextClassifier, make
         from .linear.defaults import weighting
 
+        if self.objective != "classification":
+            raise LifelongError(f"{self.method} tells classes apart: leave --objective out")
+        if self.scenario == "free" and (self.epochs or 1) > 1:
+            raise LifelongError("the 'free' scenario is one pass over the stream: leave --epochs out")
         options = self._set()
         options.pop("stream", None)
         mine = {self.method, "text", "replay"}
