@@ -222,10 +222,35 @@ def test_labels_come_late_as_in_progressive_validation(delay):
     assert found["scores"]["pa1"]["accuracy"] == direct.scores["PA1"].accuracy
     assert found["scores"]["no-change"] == vars(direct.scores["no-change"])
     assert found["drifts"] == direct.drifts
-    assert found["rows"] == found["windowed"]["row"][-1] == 1200
+    assert (found["rows"], found["windowed"]["row"][-1]) == (1200, 1199)
     np.testing.assert_array_equal(
-        found["windowed"]["pa1"], direct.windowed["PA1"][np.array(found["windowed"]["row"]) - 1]
+        found["windowed"]["pa1"], direct.windowed["PA1"][found["windowed"]["row"]]
     )
+
+
+def test_rows_keep_their_numbers_where_some_are_held_out(call, tmp_path):
+    """Labels turn at row 1,000 of 2,000, of which 400 are held out: that is where the drift is."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=2000)
+    label = (x > 0) ^ (np.arange(2000) >= 1000)
+    table = [{"a": float(a), "label": f"k{int(k)}"} for a, k in zip(x, label, strict=True)]
+    file = write(tmp_path / "turn.csv", table)
+    _, out, _ = call("run", file, "--method", "cw", "--scenario", "free", "--json")
+    found = json.loads(out)["runs"][0]["progressive"]
+    assert found["rows"] == 1600
+    assert 1000 <= found["drifts"][0] < 1300
+    assert found["windowed"]["row"][-1] >= 1990
+
+
+def test_show_tells_what_a_linear_model_is(call, tmp_path):
+    file = write(tmp_path / "a.jsonl", rows([0, 1], 40))
+    call("run", file, "--method", "cw", "--memory", 10, "--out", "m")
+    code, out, _ = call("show", "m")
+    assert code == 0
+    assert "Replay" in out
+    assert "2 classes" in out
+    with pytest.raises(ll.LifelongError, match=r"lifelong\.linear\.load"):
+        ll.load("m/model.safetensors")
 
 
 def test_a_flow_is_judged_row_by_row_and_reported(call, tmp_path):

@@ -330,9 +330,19 @@ def show(
 ) -> None:
     """Show what a model is made of: layers, heads, memory, with parameters and bytes."""
     from .drawing import architecture
-    from .store import load
+    from .store import is_linear, load
     from .update import find
 
+    if is_linear(find(model)):
+        learner = _linear(model)
+        print(learner)
+        print(
+            f"{len(learner.classes_)} classes, {learner.parameters:,} parameters, "
+            f"{learner.memory_bytes:,} bytes of stored examples; what weighs most: lifelong explain"
+        )
+        if out is not None:
+            raise LifelongError("a linear learner has no layers to draw: leave --out out")
+        return
     made = architecture(load(find(model)))
     print(made)
     if out is not None:

@@ -222,7 +222,7 @@ def load(path: str | Path, **changes: Any) -> Learner:
     """The learner in a file. ``model=`` gives your own module back to it; ``device=`` moves it.
 
     Raises:
-        LifelongError: where the file is missing, broken, or of a newer format.
+        LifelongError: where the file is missing, broken, of another format, or holds a linear learner.
     """
     return load_all(path, **changes)[0]
 
@@ -230,6 +230,8 @@ def load(path: str | Path, **changes: Any) -> Learner:
 def load_all(path: str | Path, **changes: Any) -> tuple[Learner, dict[str, Any], list[Samples]]:
     """The learner, and the extra and the guards that were saved beside it."""
     arrays, whole = read_arrays(Path(path))
+    if "linear" in whole:
+        raise LifelongError(f"{path} holds a linear learner: read it with lifelong.linear.load")
     if whole.get("format") != FORMAT:
         raise LifelongError(f"{path} has format {whole.get('format')}, this version reads {FORMAT}")
     learner = from_configuration(whole["configuration"], **changes)

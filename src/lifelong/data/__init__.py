@@ -76,9 +76,9 @@ def kind(name_or_path: AnyPath) -> str:
         return "data sets with a name"
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
-            names = ", ".join(DATASETS)
+            names = ", ".join([*DATASETS, *TEXTS])
             raise LifelongError(f"there is no file {given!r}: check the path, or choose from {names}")
-        raise unknown("data set or file", given, DATASETS)
+        raise unknown("data set or file", given, [*DATASETS, *TEXTS])
     if path.suffix.lower() == ".npz":
         return "arrays"
     return "tables" if is_tables(path) or not is_images(path) else "images"

@@ -80,8 +80,12 @@ class Progressive:
                 return f"{self.name} is {word} {bar}: {instead} is right {_percent(p)} % of the time"
         return f"{self.name} is above no-change and majority"
 
-    def to_json(self, points: int = 200) -> dict[str, Any]:
-        """For a result file: the windowed accuracies at so many rows at most."""
+    def to_json(self, ids: np.ndarray | None = None, points: int = 200) -> dict[str, Any]:
+        """For a result file: the windowed accuracies at so many rows at most.
+
+        Rows are counted from 0; ``ids [n]``, ascending, are their numbers where some were left out.
+        """
+        ids = np.arange(self.rows) if ids is None else ids
         at = np.unique(np.linspace(min(self.window, self.rows) - 1, self.rows - 1, points).astype(int))
         return {
             "name": self.name,
@@ -93,10 +97,10 @@ class Progressive:
                 for who, s in self.scores.items()
             },
             "windowed": {
-                "row": (at + 1).tolist(),
+                "row": ids[at].tolist(),
                 **{who: values[at].tolist() for who, values in self.windowed.items()},
             },
-            "drifts": self.drifts,
+            "drifts": ids[self.drifts].tolist(),
             "verdict": self.verdict,
         }
 

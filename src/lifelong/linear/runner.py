@@ -33,6 +33,9 @@ BLOCK, GUARDS = 2048, 1000
 """Rows that are learned at once; rows of a task that are kept to judge updates on."""
 
 
+SEQUENCES = ("truth", "answers", "ids")
+
+
 @dataclass
 class Book:
     """What a run has measured so far."""
@@ -47,6 +50,8 @@ class Book:
     """Those met so far; of a stream in the order of time, ``truth`` and ``answers`` are their places."""
     truth: list[int] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+    """The rows' ids in their data, where some of it was held out."""
 
     def note(self, labels: np.ndarray, given: np.ndarray) -> None:
         """Keep what was asked and answered, in the order of time."""
@@ -56,8 +61,8 @@ class Book:
         self.answers += [code.get(answer, NONE) for answer in given.tolist()]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """``truth`` and ``answers``."""
-        return {name: np.array(getattr(self, name), np.int32) for name in ("truth", "answers")}
+        """What :meth:`note` keeps, and the ids."""
+        return {name: np.array(getattr(self, name), np.int64) for name in SEQUENCES}
 
 
 def run(
@@ -179,7 +184,7 @@ class _Session:
             arrays, whole = read_arrays(self.checkpoint)
             self.learner = unpack(whole["linear"], "", arrays)
             book = unpack(whole["book"], "book", arrays)
-            self.book = Book(**book | {name: book[name].tolist() for name in ("truth", "answers")})
+            self.book = Book(**book | {name: book[name].tolist() for name in SEQUENCES})
 
     def learn(self) -> None:
         """Learn what is left of the stream, a row of R behind each task."""
@@ -206,6 +211,7 @@ class _Session:
                     given = self.progress(rows.x, names[rows.y])
                     if task.ordered:
                         self.book.note(names[rows.y], given)
+                        self.book.ids += rows.id.tolist()
                 index, length = task.place
                 share = (epoch + (start + len(rows)) / len(order)) / self.epochs
                 self.say(f"task {index + 1} of {length}", (index + share) / length)
@@ -297,9 +303,9 @@ class _Session:
         """The result; and, where there is a folder, its files."""
         book, name = self.book, method or type(self.learner).__name__.lower()
         if book.truth:
-            asked = book.arrays()
-            found = judged(name, asked["truth"], asked["answers"], self.delay)
-            about["progressive"] = found.to_json()
+            truth, answers, ids = book.arrays().values()
+            found = judged(name, truth, answers, self.delay)
+            about["progressive"] = found.to_json(ids if (np.diff(ids) > 0).all() and len(ids) else None)
         result = Result(
             {
                 "output_space": "seen",

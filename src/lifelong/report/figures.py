@@ -264,12 +264,12 @@ def progressive(group: Group, look: dict[str, Look]) -> Figure | None:
     ends = []
     for label, drawn, found in lines:
         values = np.array(found["windowed"][label if label in bars else found["name"]])
-        ax.plot(found["windowed"]["row"], values, color=drawn.color, ls=drawn.line)
+        ax.plot(np.array(found["windowed"]["row"]) + 1, values, color=drawn.color, ls=drawn.line)
         ends.append((values[-1], label, drawn))
     for k, (_, drawn, found) in enumerate(shown):
         at = np.array(found["drifts"]) + 1
         ax.plot(at, np.full(len(at), 0.02 + 0.03 * k), "|", color=drawn.color, ms=6)
-    ax.set_xlim(0, rows[-1])
+    ax.set_xlim(0, rows[-1] + 1)
     ax.set_xlabel("rows")
     percent_axis(ax, f"accuracy on the last {first['window']:,} rows, %", 0, 1.02)
     end_labels(ax, ends, height - 0.7)
