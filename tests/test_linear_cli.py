@@ -235,7 +235,7 @@ def test_rows_keep_their_numbers_where_some_are_held_out(call, tmp_path):
     label = (x > 0) ^ (np.arange(2000) >= 1000)
     table = [{"a": float(a), "label": f"k{int(k)}"} for a, k in zip(x, label, strict=True)]
     file = write(tmp_path / "turn.csv", table)
-    _, out, _ = call("run", file, "--method", "cw", "--scenario", "free", "--json")
+    _, out, _ = call("run", file, "--method", "cw", "--scenario", "free", "--delay", 200, "--json")
     found = json.loads(out)["runs"][0]["progressive"]
     assert found["rows"] == 1600
     assert 1000 <= found["drifts"][0] < 1300
