@@ -31,9 +31,8 @@ from .progressive import NONE, judged
 
 BLOCK, GUARDS = 2048, 1000
 """Rows that are learned at once; rows of a task that are kept to judge updates on."""
-
-
 SEQUENCES = ("truth", "answers", "ids")
+"""What a :class:`Book` keeps of every row of a stream in the order of time."""
 
 
 @dataclass
@@ -310,7 +309,8 @@ class _Session:
             {
                 "output_space": "seen",
                 "method": name,
-                "hyperparameters": {"learner": self.options, "epochs": self.epochs},
+                "hyperparameters": {"learner": self.options, "epochs": self.epochs}
+                | ({"delay": self.delay} if self.delay else {}),
                 "seed": self.seed,
                 "tasks": [task.name for task in self.tests],
                 **measured(self.learner, book),
