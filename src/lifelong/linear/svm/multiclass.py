@@ -21,7 +21,8 @@ class IncrementalSVC(Kernelled):
     """An SVM that examples can join and leave, always at the optimum (Cauwenberghs & Poggio, 2000).
 
     What it knows depends on the examples it holds, not on the order in which they came and went: after
-    :meth:`remove` it is what it would be had it never seen them. It keeps all its examples.
+    :meth:`remove` it is what it would be had it never seen them. It keeps all its examples, and of every
+    support vector its kernel with all of them: it is for thousands, :class:`LASVM` for more.
 
     Args:
         multiclass: ``ovr``, a machine for each class against the rest, or ``ovo``, one for each pair,
