@@ -180,6 +180,15 @@ def test_a_schedule_is_set_in_words(lifelong):
     assert (schedule["kind"], schedule["warmup"], schedule["per"]) == ("cosine", 0.1, "task")
 
 
+@pytest.mark.parametrize(
+    ("words", "weights"), [("balanced", "balanced"), ("3=5,8=0.5", {"3": 5, "8": 0.5})]
+)
+def test_class_weights_are_set_in_words(lifelong, words, weights):
+    code, out, _ = lifelong("run", "digits", *QUICK, "--class-weights", words, "--json")
+    assert code == 0
+    assert json.loads(out)["runs"][0]["hyperparameters"]["class_weights"] == weights
+
+
 def test_columns_of_a_new_file_are_found_by_name(lifelong, tmp_path):
     write_shop(tmp_path, "january.csv", ["bread", "milk"])
     assert lifelong("run", "january.csv", "--out", "shop")[0] == 0
@@ -366,6 +375,8 @@ ERRORS = {
     "missing values of no table": (["run", "digits", "--missing", "mean"], "is for tables"),
     "size of no folder": (["run", "digits", "--image-size", "8"], "is for images"),
     "malformed size": (["run", "digits", "--image-size", "8by8"], "as in 32x32"),
+    "malformed weights": (["run", "digits", "--class-weights", "3:5"], "as in rare=5,spam=2"),
+    "weights of no class": (["run", "digits", "--class-weights", "cat=5"], "'cat'"),
     "epochs and steps": (["run", "digits", "--epochs", "1", "--steps", "2"], "not both"),
     "no epochs": (["run", "digits", "--epochs", "0"], "at least 1"),
     "negative rate": (["run", "digits", "--lr", "-1"], "above 0"),

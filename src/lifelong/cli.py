@@ -25,7 +25,7 @@ from rich.live import Live
 from rich.table import Table
 
 from . import data as datasets_module
-from .errors import KnownFailure, LifelongError, at_least
+from .errors import KnownFailure, LifelongError, at_least, unknown
 from .files import write
 from .method import part_names
 from .result import Result, bundle, read
@@ -431,7 +431,11 @@ def _check(specs: list[Spec]) -> None:
             continue
         learner = spec.make_learner()
         at_least(1, threads=spec.threads, evaluate_every=spec.evaluate_every)
-        learner.check(spec.make_stream().scenario)
+        stream = spec.make_stream()
+        learner.check(stream.scenario)
+        for name in learner.class_weights if isinstance(learner.class_weights, dict) else ():
+            if name not in stream.classes:
+                raise unknown("class in --class-weights", name, stream.classes)
         failure = learner.method.known_failure(spec.scenario)
         if failure:
             errors.print(f"note: {failure}", markup=False)

@@ -41,7 +41,7 @@ LINEAR = (
 
 OF_NETWORKS = (
     "model", "optimizer", "lr", "batch", "steps", "boundaries", "device", "precision", "backend",
-    "output_space", "evaluate_every",
+    "output_space", "class_weights", "evaluate_every",
 )  # fmt: skip
 """The options that mean nothing to a linear learner."""
 
@@ -84,6 +84,7 @@ class Spec:
     threads: int = option(1, "processor threads; part of a run's identity")
     backend: str = option("torch", "torch or tensorflow")
     output_space: str | None = option(None, "all, seen or task (default: by scenario)")
+    class_weights: str | None = option(None, "balanced, or those that differ from 1: rare=5,spam=2")
     evaluate_every: int | None = option(None, "also evaluate inside tasks, every so many steps")
     checkpoint_every: float = option(10.0, "seconds between checkpoints")
     time_limit: float | None = option(None, "stop behind a checkpoint after so many seconds")
@@ -223,6 +224,7 @@ class Spec:
             device=self.device,
             precision=self.precision,
             output=self.output_space,
+            class_weights=_weights(self.class_weights),
             backend=self.backend,
             boundaries=boundaries,
         )
@@ -344,6 +346,20 @@ def _size(text: str) -> tuple[int, int]:
     if not (height.isdecimal() and (width or height).isdecimal()):
         raise LifelongError(f"--image-size {text}: give height and width in pixels, as in 32x32")
     return int(height), int(width or height)
+
+
+def _weights(text: str | None) -> str | dict[str, float] | None:
+    """``balanced``, or the weights of classes: rare=5,spam=2."""
+    if text is None or text == "balanced":
+        return text
+    found = {}
+    for item in text.split(","):
+        name, equals, weight = item.rpartition("=")
+        value = _value(weight)
+        if not (equals and name) or isinstance(value, bool) or not isinstance(value, int | float):
+            raise LifelongError(f"--class-weights {text}: give balanced, or names as in rare=5,spam=2")
+        found[name.strip()] = float(value)
+    return found
 
 
 def _value(text: str) -> Any:
