@@ -14,6 +14,7 @@ GAP, WORD, IDEOGRAPH, ANOTHER, BLANK = range(5)
 """What a byte belongs to: nothing, a word, a character that is a word of its own (two marks in turn, so
 that neighbours differ); among characters, white space."""
 ALL, PRIME, GOLDEN = np.uint64(2**64 - 1), np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
+"""Of 64 bits: all of them; the multipliers of FNV-1a and of Fibonacci hashing."""
 LOG = np.log1p(np.arange(1 << 12))
 """log(1 + n) of the n that are common."""
 
