@@ -94,16 +94,17 @@ def _alone(group: Group) -> list[str]:
         return [f"{_where(group)}, {entry.label} has no average accuracy."]
     average = interval(values)
     spread = f" ({between(average)}, {average.n} seeds)" if average.n > 1 else ""
+    progressive = entry.first.get("progressive")
+    whole = " on rows held out of the whole stream" if progressive and group.length == 1 else ""
     sentences = [
         f"{_where(group)}, {entry.label} ends with an average accuracy of"
-        f" {percent(average.mean)} %{spread}.",
+        f" {percent(average.mean)} %{spread}{whole}.",
         _forgot_most(entry),
     ]
     if average.n == 1:
         sentences.append("This is one seed, so no interval can be given.")
-    if progressive := entry.first.get("progressive"):
-        text = progressive["verdict"]
-        sentences.append(f"Row by row, before it learned each, {text}.")
+    if progressive:
+        sentences.append(f"Row by row, before it learned each, {progressive['verdict']}.")
     elif entry.linear:
         sentences.append("To judge it, run a learner that no order can change beside it: cnb or ncm.")
     else:
