@@ -8,7 +8,7 @@ from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import check_estimator
 
 from lifelong.errors import LifelongError
-from lifelong.linear import LASVM, IncrementalSVC, KeepSupport, load
+from lifelong.linear import LASVM, IncrementalSVC, KeepSupport, Replay, load
 
 KERNELS = {
     "linear": {"kernel": "linear"},
@@ -268,6 +268,26 @@ def test_a_saved_machine_goes_on(kind, tmp_path):
     assert np.array_equal(svm.scores(X), again.scores(X))
 
 
+def test_a_kernel_under_which_the_margin_set_is_dependent():
+    X = np.array([[-2, 1], [1, 0], [0, 2], [1, 1], [1, -1], [1, -2], [0, 0], [-2, 0]], float)
+    y = [0, 1, 0, 1, 0, 1, 1, 0]
+    svm = IncrementalSVC(C=1.0, kernel="rbf", gamma=0.5).fit(X, y).change(kernel="linear")
+    assert svm.machines_[0].residual < 1e-8
+    fresh = IncrementalSVC(C=1.0, kernel="linear").fit(X, y)
+    best = fresh.machines_[0].objective[0]
+    assert abs(svm.machines_[0].objective[0] - best) < 1e-9
+
+
+@pytest.mark.parametrize("kind", [LASVM, KeepSupport])
+def test_replay_around_a_machine_learns_no_row_twice(kind):
+    X, first = np.unique(clouds(200, 8)[0].astype(np.float32), axis=0, return_index=True)
+    y = clouds(200, 8)[1][first]
+    svm = Replay(kind(gamma=0.5), memory=50).fit(X, y).learner_
+    held = svm.X_[: len(svm.codes_)]
+    assert held.dtype == np.float64
+    assert len(np.unique(held, axis=0)) == len(held)
+
+
 @pytest.mark.parametrize("kind", [IncrementalSVC, LASVM])
 def test_a_file_holds_what_is_known_and_no_room_to_grow(kind, tmp_path):
     X, y = clouds(120, 8, classes=3)
@@ -367,6 +387,7 @@ def test_what_cannot_be_says_so():
         {"kernel": "sigmoid"},
         {"multiclass": "all"},
         {"coef0": -1.0},
+        {"degree": 2.5},
     ):
         with pytest.raises(LifelongError, match=next(iter(wrong))):
             IncrementalSVC(**wrong).fit(X, y)

@@ -143,6 +143,8 @@ def compare(
     names = list(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip()))
     if not names:
         raise LifelongError("--methods is empty: name some, as in naive,er,joint")
+    if spec.data == "-":
+        raise LifelongError("standard input can be read once only: save it, and compare on the file")
     specs = [
         spec.with_(method=name, seed=seed, set=_options_of(spec, name, names))
         for seed in range(1, seeds + 1)
@@ -440,10 +442,7 @@ def _check(specs: list[Spec]) -> None:
         if failure:
             errors.print(f"note: {failure}", markup=False)
     if all(spec.linear for spec in specs):
-        for f in dataclasses.fields(Spec):
-            if f.name in OF_NETWORKS and getattr(specs[0], f.name) != f.default:
-                name = f"--{f.name.replace('_', '-')}"
-                raise LifelongError(f"{name} is for networks: {specs[0].method} takes none")
+        specs[0].refuse(OF_NETWORKS, f"is for networks: {specs[0].method} takes none")
     if specs[0].memory is not None and not any(spec.keeps_memory for spec in specs):
         names = ", ".join(spec.method for spec in specs)
         raise LifelongError(f"{names} stores no samples, so --memory means nothing: leave it out")

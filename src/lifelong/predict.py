@@ -60,7 +60,10 @@ def fitting(model: Path, data: str, target: str, test: str | None, text: str = "
 
         linear, _, _, scaling = read_model(model)
         if linear.takes_texts:
-            return sets.texts(data, text, target, test=test)
+            named = data in sets.TEXTS
+            return sets.published_texts(data) if named else sets.texts(data, text, target, test=test)
+        if scaling is None:
+            return sets.load(data)
         return sets.table(data, target, test=test, encoder=scaling)
     learner, extra, _ = load_all(model)
     kind, encoder = _kind(data, extra), _encoder(extra)
@@ -85,8 +88,12 @@ def _linear(
     elif data in sets.TEXTS:
         dataset = sets.published_texts(data)
         x, labels = dataset.test.x, [dataset.classes[y] for y in dataset.test.y]
-    else:
+    elif learner.takes_texts:
         x, labels = sets.unlabelled_texts(data, text, target)
+    else:
+        found = read_npz(Path(data).expanduser())
+        x = numbers(found["x"], "x")
+        labels = label_names(found["y"].tolist()) if "y" in found else None
     return learner.predict(x).tolist(), labels
 
 

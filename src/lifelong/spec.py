@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +44,10 @@ OF_NETWORKS = (
     "output_space", "class_weights", "evaluate_every",
 )  # fmt: skip
 """The options that mean nothing to a linear learner."""
+OF_TASKS = ("test", "stream", "tasks", "classes_per_task", "time_limit")
+"""Those that mean nothing to rows that come by once."""
+OF_TABLES = ("image_size", "scale", "missing")
+"""Those that mean nothing to texts."""
 
 
 def option(default: Any, help: str) -> Any:
@@ -93,6 +97,10 @@ class Spec:
     def make_stream(self) -> Stream:
         """The stream of tasks."""
         dataset = self._data()
+        if self.linear and dataset.train.x.ndim > 2:
+            raise LifelongError(
+                f"{self.method} takes rows of numbers, no images: choose a network, as er"
+            )
         at_least(1, tasks=self.tasks, classes_per_task=self.classes_per_task)
         kind, column = self._kind("task" in dataset.train)
         counts = {"tasks": self.tasks, "classes_per_task": self.classes_per_task}
@@ -162,8 +170,17 @@ class Spec:
 
         if self.objective != "classification":
             raise LifelongError(f"{self.method} tells classes apart: leave --objective out")
-        if self.scenario == "free" and (self.epochs or 1) > 1:
+        at_least(1, epochs=self.epochs)
+        if (self.scenario == "free" or self.flows) and (self.epochs or 1) > 1:
             raise LifelongError("the 'free' scenario is one pass over the stream: leave --epochs out")
+        if self.flows:
+            self.refuse(OF_TASKS, "is for tasks: this data is read once, row by row")
+            if self.scenario not in ("class", "free"):
+                raise LifelongError(
+                    f"rows that come by once have no tasks: leave --scenario {self.scenario}"
+                )
+        if self.takes_texts:
+            self.refuse(OF_TABLES, "is for tables and images: this data holds texts")
         options = self._set()
         options.pop("stream", None)
         mine = {self.method, "text", "replay"}
@@ -173,6 +190,7 @@ class Spec:
         own, texts = options.get(self.method, {}), options.get("text", {})
         if self.takes_texts:
             accept(texts, [f.name for f in fields(HashingText)], "text")
+            of_types(texts, HashingText, "text")
             vectorizer = HashingText(**{"weighting": weighting(self.method)} | texts)
             learner = TextClassifier(make(self.method, vectorizer.weighting, **own), vectorizer)
         elif texts:
@@ -184,8 +202,15 @@ class Spec:
             raise LifelongError("--set replay... needs a memory: give --memory 1000")
         if self.memory is not None:
             accept(again, ("admission", "replays", "batch"), "replay")
+            of_types(again, Replay, "replay")
             learner = Replay(learner, memory=_value(self.memory), seed=self.seed, **again)
         return learner.checked()
+
+    def refuse(self, names: Sequence[str], why: str) -> None:
+        """Refuse options that differ from their defaults."""
+        for f in fields(self):
+            if f.name in names and getattr(self, f.name) != f.default:
+                raise LifelongError(f"--{f.name.replace('_', '-')} {why}")
 
     def make_learner(self) -> Learner:
         """A fresh learner."""
@@ -271,16 +296,18 @@ class Spec:
                 "method": self.method,
                 "seed": self.seed,
                 "delay": self.delay,
-                "time_limit": self.time_limit,
                 "command": self.command(),
                 "report": report,
             }
             if self.flows:
                 blocks = data.text_blocks(self.data, self.text or "text", self.target)
                 name = "standard input" if self.data == "-" else Path(self.data).stem
-                return runner.run_flow(self.make_linear(), blocks, name, out, **shared)
+                file = "-" if self.data == "-" else str(Path(self.data).resolve())
+                about = {"file": file, "text": self.text or "text", "target": self.target}
+                return runner.run_flow(self.make_linear(), blocks, name, out, about=about, **shared)
             learner, stream = self.make_linear(), self.make_stream()
-            return runner.run(learner, stream, out, epochs=self.epochs or 1, **shared)
+            shared |= {"epochs": self.epochs or 1, "time_limit": self.time_limit}
+            return runner.run(learner, stream, out, **shared)
         from .runner import run
 
         return run(

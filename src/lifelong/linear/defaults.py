@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.base import clone
 
-from ..errors import accept, unknown
+from ..errors import accept, of_types, one_of, unknown
 from .bayes import ComplementNB, MultinomialNB
 from .means import NearestClassMean, StreamingLDA
 from .online import AROW, CW, NHERD, PA, PA1, PA2, SCW1, SCW2, Online, Perceptron
@@ -66,6 +66,9 @@ def make(learner: Any, weighting: str | None = None, **options: Any) -> Any:
         raise unknown("linear learner", learner, LEARNERS)
     kind, own = LEARNERS[learner]
     accept(options, inspect.signature(kind).parameters, learner)
+    of_types(options, kind, learner)
+    if weighting is not None:
+        one_of("weighting", weighting, DEFAULTS)
     texts = TEXTS if weighting and issubclass(kind, Online) else {}
     suited = DEFAULTS[weighting].get(learner, {}) if weighting else {}
     return kind(**own | texts | suited | options)

@@ -36,6 +36,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
     """Whether it goes row by row, so that :meth:`_update` knows what was predicted of each."""
     sparse = True
     """Whether inputs may be sparse; they come as CSR then."""
+    dtypes: tuple[type, ...] = (np.float64, np.float32)
+    """What numbers it takes as they are; others become the first."""
     takes_texts = False
     """Whether inputs are strings, not rows of numbers."""
 
@@ -170,7 +172,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
 
     def _checked(self, X: Any, reset: bool) -> Any:
         kinds = {"accept_sparse": "csr"} if self.sparse else {}
-        return validate_data(self, X, reset=reset, dtype=(np.float64, np.float32), **kinds)
+        return validate_data(self, X, reset=reset, dtype=self.dtypes, **kinds)
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """The places of the labels in ``classes_``, to which new ones are added as they come up."""

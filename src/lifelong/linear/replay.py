@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import at_least
+from ..errors import LifelongError, at_least
 from ..memory import Memory
 from ..samples import Samples
 from .defaults import make
@@ -53,6 +53,8 @@ class Replay(Wrapper):
 
     def _start(self) -> None:
         at_least(1, batch=self.batch, replays=self.replays)
+        if self.takes_texts and str(self.memory).upper().endswith("B"):
+            raise LifelongError(f"memory={self.memory}: of texts give how many, as in 1000 or 50/class")
         self.learner_ = make(self.learner)
         self.learner_.n_features_in_ = getattr(self, "n_features_in_", 0)
         self.learner_._start()
@@ -81,7 +83,11 @@ class Replay(Wrapper):
         samples = self.memory_.samples
         if samples is None:
             return 0
-        return sum(len(text.encode()) for text in samples.x) if self.takes_texts else samples.nbytes
+        return (
+            sum(len(text.encode(errors="replace")) for text in samples.x)
+            if self.takes_texts
+            else samples.nbytes
+        )
 
     def _scores(self, X: Any) -> np.ndarray:
         return self.learner_._scores(X)

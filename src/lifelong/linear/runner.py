@@ -31,6 +31,8 @@ from .progressive import NONE, judged
 
 BLOCK, GUARDS = 2048, 1000
 """Rows that are learned at once; rows of a task that are kept to judge updates on."""
+CHUNK = 32
+"""Rows that are asked, then learned, at once by a learner that does not go row by row."""
 SEQUENCES = ("truth", "answers", "ids")
 """What a :class:`Book` keeps of every row of a stream in the order of time."""
 
@@ -85,7 +87,7 @@ def run(
 
     Args:
         delay: under ``free``, a label comes at least so many rows after its own was predicted (and at
-            most a tenth more); all have come by the end of a task.
+            most a fifth more); all have come by the end of a task.
 
     Raises:
         LifelongError: where the scenario tells the task at test time, or the folder's run is another.
@@ -120,35 +122,38 @@ def run_flow(
     name: str,
     out: str | Path | None = None,
     *,
+    about: dict[str, str] | None = None,
     method: str | None = None,
     seed: int = 1,
     delay: int = 0,
-    time_limit: float | None = None,
     command: str | None = None,
     report: Report | None = None,
 ) -> Result:
-    """Learn a flow of rows in one pass, in their order, without ever holding more than a block of it.
+    """Learn a flow of rows in one pass, in their order.
 
     One row of 20 is held out, until there are 1,000: R is the accuracy on them at the end. All others
     are questions before they are lessons.
 
+    Held are a block of it, what waits for its labels, and of every row what was asked and answered.
+
     Args:
         blocks: (inputs, labels) of some rows at a time, as :func:`lifelong.data.text_blocks` reads them.
         name: of the data.
+        about: what else tells this data from others, for the run's key: columns, the file.
         delay: as of :func:`run`.
     """
     at_least(0, delay=delay)
     reset_peak_memory()
-    words = {"data": name, "stream": {"kind": "flow", "delay": delay}, "scenario": "free"}
-    key = _key(learner, method, seed, words)
+    words = {"data": name, "stream": {"kind": "flow"} | (about or {}), "scenario": "free"}
+    key = _key(learner, method, seed, words | {"delay": delay})
     folder = None if out is None else Path(out) / "runs" / key
     with nullcontext() if folder is None else lock(folder):
-        session = _Session(learner, [], None, 1, seed, time_limit, delay)
+        session = _Session(learner, [], None, 1, seed, None, delay)
         session.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
         with bar() if report is None else nullcontext(report) as session.report:
             session.flow(blocks, name)
-        about = words | {"key": key, "command": command or "lifelong.linear.run_flow(...)"}
-        return session.finish(about, method, None)
+        words |= {"key": key, "command": command or "lifelong.linear.run_flow(...)"}
+        return session.finish(words, method, None)
 
 
 def _key(learner: Incremental, method: str | None, seed: int, words: dict[str, Any]) -> str:
@@ -175,6 +180,8 @@ class _Session:
     ) -> None:
         self.learner, self.tests, self.epochs, self.seed = learner, tests, epochs, seed
         self.delay, self.late, self.waiting = delay, 0, deque[tuple[Any, np.ndarray]]()
+        self.step = max(1, delay // 10) if delay else 0 if learner.by_row else CHUNK
+        """Rows of a stream in the order of time that are asked at once; 0: one by one."""
         self.options = pack(learner, "", {})
         self.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
@@ -192,6 +199,9 @@ class _Session:
             row, self.book.confusion = evaluate(self.learner, self.tests)
             self.book.rows.append(row)
             self.save()
+            late = self.deadline is not None and time.monotonic() > self.deadline
+            if late and i < len(self.tests) - 1:
+                raise TimeUp("the time limit was reached: run the same command to continue")
 
     def learn_task(self, task: Task) -> None:
         """Every row is a question before it is a lesson; more epochs rehearse it."""
@@ -207,45 +217,38 @@ class _Session:
                     self.learner.rehearse(rows.x, names[rows.y])
                     self.book.seconds += time.monotonic() - started
                 else:
-                    given = self.progress(rows.x, names[rows.y])
-                    if task.ordered:
-                        self.book.note(names[rows.y], given)
-                        self.book.ids += rows.id.tolist()
+                    self.progress(rows.x, names[rows.y], rows.id if task.ordered else None)
                 index, length = task.place
                 share = (epoch + (start + len(rows)) / len(order)) / self.epochs
                 self.say(f"task {index + 1} of {length}", (index + share) / length)
             self.settle()
 
-    def progress(self, x: Any, labels: np.ndarray) -> np.ndarray:
-        """Ask, then teach: at once, or when the labels have come. Returns the answers."""
-        started = time.monotonic()
-        if self.delay:
-            step = max(1, self.delay // 10)
-            starts = range(0, len(labels), step)
-            parts = [self._late(x[i : i + step], labels[i : i + step]) for i in starts]
-            given = np.concatenate(parts)
-        else:
+    def progress(self, x: Any, labels: np.ndarray, ids: np.ndarray | None) -> None:
+        """Ask, then teach; with ``ids``, the rows are in the order of time, and noted."""
+        started, step = time.monotonic(), self.step
+        if ids is None or not step:
             given = self.learner.progress(x, labels)
+        else:
+            parts = (slice(i, i + step) for i in range(0, len(labels), step))
+            given = np.concatenate([self._late(x[part], labels[part]) for part in parts])
         self.book.seconds += time.monotonic() - started
         self.book.hits += int((given == labels).sum())
         self.book.met += len(labels)
-        return given
+        if ids is not None:
+            self.book.note(labels, given)
+            self.book.ids += ids.tolist()
 
     def _late(self, x: Any, labels: np.ndarray) -> np.ndarray:
         """Ask, and teach what was asked ``delay`` rows ago."""
-        given = self.ask(x)
+        given = np.full(len(labels), None, object)
+        if hasattr(self.learner, "classes_"):
+            given[:] = self.learner.predict(x)
         self.waiting.append((x, labels))
         self.late += len(labels)
-        while self.late - len(self.waiting[0][1]) >= self.delay:
+        while self.waiting and self.late - len(self.waiting[0][1]) >= self.delay:
             self.late -= len(self.waiting[0][1])
             self.learner.partial_fit(*self.waiting.popleft())
         return given
-
-    def ask(self, x: Any) -> np.ndarray:
-        """The answers, None where nothing has been learned yet."""
-        if not hasattr(self.learner, "classes_"):
-            return np.full(len(x), None, object)
-        return self.learner.predict(x).astype(object)
 
     def settle(self) -> None:
         """Teach what is still waiting for its labels."""
@@ -258,16 +261,13 @@ class _Session:
         held: list[tuple[np.ndarray, np.ndarray]] = []
         met = kept = 0
         for x, labels in blocks:
-            test = (met + np.arange(len(x))) % 20 == 19
+            ids = met + np.arange(len(x))
+            test = ids % 20 == 19
             test &= kept + np.cumsum(test) <= GUARDS
             met, kept = met + len(x), kept + int(test.sum())
             held.append((x[test], labels[test]))
-            given = np.full(len(x), None, object)
-            if test.any():
-                given[test] = self.ask(x[test])
             if not test.all():
-                given[~test] = self.progress(x[~test], labels[~test])
-            self.book.note(labels, given)
+                self.progress(x[~test], labels[~test], ids[~test])
             self.say(name, 0.0)
         self.settle()
         if not kept:
@@ -287,8 +287,6 @@ class _Session:
             f"were learned, {book.met / max(book.seconds, 1e-9):,.0f} a second",
             share,
         )
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise TimeUp("the time limit was reached: run the same command to continue")
 
     def save(self) -> None:
         """A checkpoint."""
@@ -304,7 +302,7 @@ class _Session:
         if book.truth:
             truth, answers, ids = book.arrays().values()
             found = judged(name, truth, answers, self.delay)
-            about["progressive"] = found.to_json(ids if (np.diff(ids) > 0).all() and len(ids) else None)
+            about["progressive"] = found.to_json(ids if (np.diff(ids) > 0).all() else None)
         result = Result(
             {
                 "output_space": "seen",

@@ -190,7 +190,7 @@ def refuse_negative(X: Any, of: str) -> None:
     """Raise :class:`LifelongError` where a count is negative."""
     if (X.data if sp.issparse(X) else X).min(initial=0) < 0:
         raise LifelongError(
-            f"Negative values in data passed to {of}: give counts, or scale columns from 0"
+            f"Negative values in data passed to {of}: give counts, or columns from 0 (--scale none)"
         )
 
 

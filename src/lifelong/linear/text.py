@@ -104,8 +104,7 @@ class HashingText(TransformerMixin, BaseEstimator):
     def _start(self) -> None:
         one_of("weighting", self.weighting, WEIGHTINGS)
         one_of("analyzer", self.analyzer, ANALYZERS)
-        low, high = self.ngrams
-        if not 1 <= low <= high:
+        if len(self.ngrams) != 2 or not 1 <= self.ngrams[0] <= self.ngrams[1]:
             raise LifelongError(f"ngrams={self.ngrams}: give the shortest and the longest, as in (1, 2)")
         if not 1 <= self.bits <= 30:
             raise LifelongError(f"bits={self.bits}: give 1 to 30")

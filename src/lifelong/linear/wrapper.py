@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.utils.metaestimators import available_if
 
 from ..errors import LifelongError
+from .defaults import make
 from .estimator import Incremental
 
 
@@ -25,7 +26,7 @@ class Wrapper(Incremental):
 
     @property
     def by_row(self) -> bool:  # type: ignore[override]
-        return self.learner_.by_row
+        return self._inner.by_row
 
     @available_if(_probable)
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -36,6 +37,15 @@ class Wrapper(Incremental):
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """``log P(class | x)`` ``[n, classes]``, where the learner knows it."""
         return log_softmax(self.scores(X), axis=1)
+
+    @property
+    def dtypes(self) -> tuple[type, ...]:  # type: ignore[override]
+        return self._inner.dtypes
+
+    @property
+    def _inner(self) -> Incremental:
+        """The learner, fitted or not yet."""
+        return self.learner_ if hasattr(self, "learner_") else make(self.learner)
 
     def _widen(self, classes: int) -> None:
         self.learner_.classes_ = self.classes_
@@ -58,7 +68,7 @@ def as_texts(texts: Any) -> np.ndarray:
     if not texts:
         raise LifelongError("there are no texts: give at least one")
     for i, text in enumerate(texts):
-        if type(text) is not str:
+        if not isinstance(text, str):
             raise LifelongError(f"text {i} is {text!r}, not a string: fill or drop it")
     held = np.empty(len(texts), object)
     held[:] = texts

@@ -106,7 +106,8 @@ def _alone(group: Group) -> list[str]:
     if progressive:
         sentences.append(f"Row by row, before it learned each, {progressive['verdict']}.")
     elif entry.linear:
-        sentences.append("To judge it, run a learner that no order can change beside it: cnb or ncm.")
+        bars = " or ".join(name for name in ("cnb", "ncm") if name != entry.method)
+        sentences.append(f"To judge it, run a learner that no order can change beside it: {bars}.")
     else:
         missing = [name for name in ("naive", "joint") if name != entry.method]
         bounds = listed([f"{name} (the {_BOUND[name]} bound)" for name in missing])

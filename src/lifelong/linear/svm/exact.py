@@ -242,6 +242,8 @@ class ExactSVM(BaseEstimator):
             worst = max(np.abs(self.g_[S]).max(), abs(self.y_ @ self.alpha_))
             if worst <= self._tolerance / 10:
                 break
+            if not np.isfinite(worst):
+                raise LifelongError("the SVM lost its numbers: scale the features, or lower C")
             if worst > last / 2:  # R has drifted
                 if not self._rebuild():
                     break
@@ -324,6 +326,8 @@ class ExactSVM(BaseEstimator):
             R[:s, :s] -= np.outer(R[:s, s] / R[s, s], R[s, :s])
         self.margin_[k] = self.margin_[-1]
         self.margin_ = self.margin_[:-1]
+        if not np.isfinite(R[:s, :s]).all():
+            self._rebuild()
 
     def _rebuild(self) -> bool:
         """R anew, member by member; those whose columns depend on the others' leave S.

@@ -33,6 +33,7 @@ class Kernelled(Incremental):
     coef0: float = 1.0
 
     sparse = False
+    dtypes = (np.float64,)
 
     def _start(self) -> None:
         one_of("kernel", self.kernel, KERNELS)
@@ -40,12 +41,10 @@ class Kernelled(Incremental):
         for name, value in {"C": self.C, "gamma": gamma, "degree": self.degree}.items():
             if not 0 < value < np.inf:
                 raise LifelongError(f"{name}={value}: give a number above 0")
+        if self.degree != int(self.degree):
+            raise LifelongError(f"degree={self.degree}: give a whole number, or it is no kernel")
         if not 0 <= self.coef0 < np.inf:
             raise LifelongError(f"coef0={self.coef0}: give 0 or more, or it is no kernel")
-
-    def _checked(self, X: Any, reset: bool) -> Any:
-        X = super()._checked(X, reset)
-        return X.astype(np.float64, copy=False)
 
     def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
         """Learn those of the rows that are not held."""
