@@ -245,6 +245,13 @@ def test_the_nearest_mean_by_hand():
     np.testing.assert_allclose(mine.scores(X), unit(idf * np.log1p(X)) @ means.T, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_streaming_lda_of_a_point_a_class(dtype):
+    x = np.random.default_rng(0).normal(size=(2, 4)).astype(dtype)
+    learner = StreamingLDA().partial_fit(x[:1], ["u"]).partial_fit(x[1:], ["d"])
+    assert learner.predict(x).tolist() == ["u", "d"]
+
+
 # ---- refusals
 @pytest.mark.parametrize(
     ("learner", "words"),

@@ -346,7 +346,7 @@ def test_verdict_on_one_run_says_what_was_forgotten_most():
     run["metrics"]["average_accuracy"] = 0.7567
     text = report.verdict({"schema": 1, "runs": [run]})
     assert "er ends with an average accuracy of 75.7 %." in text
-    assert "It forgot most of task 2 (2 3), which fell from 98.0 % to 50.0 %." in text
+    assert "It forgot task 2 (2 3) most, which fell from 98.0 % to 50.0 %." in text
     assert "one seed, so no interval can be given" in text
     assert "run naive (the lower bound) and joint (the upper bound)" in text
     run["R"] = [[0.9, None, None], [0.9, 0.9, None], [0.95, 0.9, 0.9]]

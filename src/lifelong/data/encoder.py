@@ -245,7 +245,7 @@ def _bounded(texts: set[str], most: int, n: int, chunk: Chunk, name: str) -> Non
         raise LifelongError(
             f"column {name!r} of {chunk.file} holds {len(texts)} different texts in {n:,} rows, such as "
             f"{min(texts)[:40]!r}: that is free text or an id; remove it, give vectors made from it, "
-            "or let a linear method read it (--method cw --text)"
+            f"or let a linear method read it: --method cw --text {name}"
         )
 
 

@@ -53,6 +53,10 @@ def explain(learner: Any, label: Any = None, top: int = 10) -> dict[Any, list[We
     if hasattr(learner, "feature_names_in_"):
         names = dict(enumerate(learner.feature_names_in_))
     classes = learner.classes_.tolist()
+    if len(classes) < 2:
+        raise LifelongError(
+            f"it knows {len(classes)} class alone, which needs no weights: teach it another"
+        )
     if label is not None and label not in classes:
         raise unknown("class", label, map(str, classes))
     mean, sd = _of_classes(learner)

@@ -129,7 +129,7 @@ class StreamingLDA(Probable):
         means = sums / np.maximum(examples, 1)[:, None]
         covariance = (gram - means.T @ sums) / examples.sum()
         scale = covariance.trace() / d
-        if scale <= 0:  # every class is a single point
+        if scale <= 1e-12 * gram.trace() / d / examples.sum():  # every class is a single point
             covariance, scale = np.zeros((d, d)), 1.0
         shrunk = (1 - self.shrinkage) * covariance + self.shrinkage * scale * np.eye(d)
         weights = solve(shrunk, means.T, assume_a="pos")

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import time
+from array import array
 from collections import deque
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -49,17 +50,17 @@ class Book:
     seconds: float = 0.0
     labels: list[str] = field(default_factory=list)
     """Those met so far; of a stream in the order of time, ``truth`` and ``answers`` are their places."""
-    truth: list[int] = field(default_factory=list)
-    answers: list[int] = field(default_factory=list)
-    ids: list[int] = field(default_factory=list)
+    truth: array[int] = field(default_factory=lambda: array("q"))
+    answers: array[int] = field(default_factory=lambda: array("q"))
+    ids: array[int] = field(default_factory=lambda: array("q"))
     """The rows' ids in their data, where some of it was held out."""
 
     def note(self, labels: np.ndarray, given: np.ndarray) -> None:
         """Keep what was asked and answered, in the order of time."""
         self.labels = list(dict.fromkeys([*self.labels, *labels.tolist()]))
         code = {label: i for i, label in enumerate(self.labels)}
-        self.truth += [code[label] for label in labels.tolist()]
-        self.answers += [code.get(answer, NONE) for answer in given.tolist()]
+        self.truth.extend(code[label] for label in labels.tolist())
+        self.answers.extend(code.get(answer, NONE) for answer in given.tolist())
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What :meth:`note` keeps, and the ids."""
@@ -190,7 +191,7 @@ class _Session:
             arrays, whole = read_arrays(self.checkpoint)
             self.learner = unpack(whole["linear"], "", arrays)
             book = unpack(whole["book"], "book", arrays)
-            self.book = Book(**book | {name: book[name].tolist() for name in SEQUENCES})
+            self.book = Book(**book | {name: array("q", book[name].tolist()) for name in SEQUENCES})
 
     def learn(self) -> None:
         """Learn what is left of the stream, a row of R behind each task."""
@@ -236,7 +237,7 @@ class _Session:
         self.book.met += len(labels)
         if ids is not None:
             self.book.note(labels, given)
-            self.book.ids += ids.tolist()
+            self.book.ids.extend(ids.tolist())
 
     def _late(self, x: Any, labels: np.ndarray) -> np.ndarray:
         """Ask, and teach what was asked ``delay`` rows ago."""

@@ -198,5 +198,6 @@ def few_features(given: int, most: int, of: str) -> None:
     """Raise :class:`LifelongError` where a matrix of features by features would be too large."""
     if given > most:
         raise LifelongError(
-            f"{of} takes at most {most} features, not {given}: hash texts into 2^12 (bits=12)"
+            f"{of} takes at most {most} features, not {given}: "
+            "hash texts into 2^12 (bits=12, --set text.bits=12)"
         )

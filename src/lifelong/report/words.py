@@ -133,7 +133,7 @@ def _forgot_most(entry: Entry) -> str:
     names = {run["tasks"][worst] for run in entry.runs.values()}
     name = f" ({names.pop()})" if len(names) == 1 else ""
     return (
-        f"It forgot most of task {worst + 1}{name}, which fell from"
+        f"It forgot task {worst + 1}{name} most, which fell from"
         f" {percent(peak[worst])} % to {percent(last[worst])} %."
     )
 
