@@ -267,6 +267,11 @@ def test_rows_keep_their_numbers_where_some_are_held_out(call, tmp_path):
     assert found["windowed"]["row"][-1] >= 1990
 
 
+def test_what_belongs_to_linear_methods_alone_says_so(call):
+    assert "standard input is for linear methods" in call("run", "-", "--method", "er")[2]
+    assert "cw is a linear method" in call("run", "digits", "--method", "cw+er")[2]
+
+
 def test_standard_input_is_not_compared_on(call):
     code, _, err = call("compare", "-", "--methods", "cw,arow")
     assert (code, "read once" in err) == (2, True)

@@ -217,6 +217,11 @@ class Spec:
         from .learner import Learner
         from .methods import method
 
+        if self.data == "-":
+            raise LifelongError("standard input is for linear methods: choose one, as in --method cw")
+        for part in part_names(self.method):
+            if part in LINEAR:
+                raise LifelongError(f"{part} is a linear method, which stands alone: --method {part}")
         if self.delay:
             raise LifelongError("--delay is for linear methods: choose one, as in --method cw")
         if self.scenario == "free" and self.steps is not None:
