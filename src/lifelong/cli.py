@@ -336,14 +336,14 @@ def show(
     from .update import find
 
     if is_linear(find(model)):
+        if out is not None:
+            raise LifelongError("a linear learner has no layers to draw: leave --out out")
         learner = _linear(model)
         print(learner)
         print(
             f"{len(learner.classes_)} classes, {learner.parameters:,} parameters, "
             f"{learner.memory_bytes:,} bytes of stored examples; what weighs most: lifelong explain"
         )
-        if out is not None:
-            raise LifelongError("a linear learner has no layers to draw: leave --out out")
         return
     made = architecture(load(find(model)))
     print(made)

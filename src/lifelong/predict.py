@@ -91,9 +91,7 @@ def _linear(
     elif learner.takes_texts:
         x, labels = sets.unlabelled_texts(data, text, target)
     else:
-        found = read_npz(Path(data).expanduser())
-        x = numbers(found["x"], "x")
-        labels = label_names(found["y"].tolist()) if "y" in found else None
+        x, labels = _arrays(Path(data).expanduser())
     return learner.predict(x).tolist(), labels
 
 
@@ -107,10 +105,15 @@ def _inputs(
     if kind == "images":
         return unlabelled(path, _size(learner))
     if kind == "arrays":
-        found = read_npz(path)
-        return numbers(found["x"], "x"), label_names(found["y"].tolist()) if "y" in found else None
+        return _arrays(path)
     dataset = sets.load(data)
     return dataset.test.x, [dataset.classes[y] for y in dataset.test.y]
+
+
+def _arrays(path: Path) -> tuple[np.ndarray, Sequence[str | None] | None]:
+    """Inputs in an ``.npz`` file, and the labels where there are any."""
+    found = read_npz(path)
+    return numbers(found["x"], "x"), label_names(found["y"].tolist()) if "y" in found else None
 
 
 def _target(learner: Learner, target: str) -> Any:

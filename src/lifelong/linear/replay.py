@@ -83,11 +83,9 @@ class Replay(Wrapper):
         samples = self.memory_.samples
         if samples is None:
             return 0
-        return (
-            sum(len(text.encode(errors="replace")) for text in samples.x)
-            if self.takes_texts
-            else samples.nbytes
-        )
+        if not self.takes_texts:
+            return samples.nbytes
+        return sum(len(text.encode(errors="replace")) for text in samples.x)
 
     def _scores(self, X: Any) -> np.ndarray:
         return self.learner_._scores(X)

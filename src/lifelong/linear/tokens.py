@@ -138,7 +138,7 @@ def features(text, ends, characters, low, high, mask, place, indices, values, in
 
     Args:
         text: ``uint8``, the texts one after another; ``ends [n + 1]`` where each starts and ends.
-        place: ``int64 [columns]``, scratch, its content means nothing.
+        place: ``int32 [columns]``, scratch, its content means nothing.
         indices, values, indptr: CSR, written. A row's columns come in order of appearance, each once.
         spans: ``int64 [entries, 2]``, written: where an entry's n-gram first stands in ``text``.
             ``[0, 2]``: not wanted.
