@@ -39,12 +39,21 @@ DOCS = [
     "a I x",
     "the dog and the cat",
 ]
-HAN = "[\u2e80-\u2fff\u3005-\u3007\u3021-\u9fff]"
+HAN = "[\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]"
+LETTER = rf"(?:(?!{HAN})[\w\u0300-\u036f\u0900-\u0903\u093a-\u094f])"  # accents and vowel signs too
+
+SCRIPTS = (
+    "abAB_9 .,-\nß股中é–、"
+    "ℓⅧ²＿½①"  # letters, numbers and joiners among the symbols
+    "のカー・ㄱ각Ａ０！"  # kana, the middle dot between them, Hangul, full width
+    "سلام،؟٣हिन्दी।"  # Arabic and Devanagari: letters, vowel signs, punctuation, a digit
+    "e\u0301\ufe0f\ufeff\u200b\u00ad☕😀👍🏽\U00020000"  # an accent, marks without width, emoji, rare Han
+)
 
 
 def words(text):
     """The tokens, read by regular expressions."""
-    found = re.findall(rf"{HAN}|(?:(?!{HAN})\w)+", text.lower())
+    found = re.findall(rf"{HAN}|{LETTER}+", text.lower())
     return [w for w in found if len(w) > 1 or re.match(HAN, w)]
 
 
@@ -69,7 +78,7 @@ def test_words_are_counted_as_a_plain_reading_counts_them(ngrams):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(alphabet="abAB_9 .,-\nß股中é–、", max_size=30), min_size=1, max_size=5))
+@given(st.lists(st.text(alphabet=SCRIPTS, max_size=30), min_size=1, max_size=5))
 def test_any_text_gives_the_counts_of_a_plain_reading(texts):
     counts = HashingText("count").learn(texts)
     for i, text in enumerate(texts):

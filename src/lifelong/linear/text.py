@@ -33,8 +33,9 @@ Counted = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 class HashingText(TransformerMixin, BaseEstimator):
     """Texts as sparse rows: n-grams, hashed into 2^bits columns (Weinberger et al., ICML 2009).
 
-    Words are runs of two or more letters, digits and underscores of any script, in lower case; Han and
-    kana, which are written without spaces, are words each by itself.
+    Words are runs of two or more letters (with their accents and vowel signs), numbers and underscores
+    of any script, in lower case; Han and kana, which are written without spaces, are words each by
+    itself. All else, emoji among it, stands between words.
 
     ========== =============================================================================
     weighting  an n-gram that occurs c times in a text, in df of N texts

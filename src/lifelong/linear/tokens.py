@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from math import sqrt
 
 import numpy as np
@@ -19,6 +20,20 @@ LOG = np.log1p(np.arange(1 << 12))
 """log(1 + n) of the n that are common."""
 
 
+def _mark(code: int) -> int:
+    """What a character belongs to, by the Unicode database."""
+    char = chr(code)
+    if char.isalnum():  # letters, digits and numbers; Han, kana and bopomofo are written without spaces
+        alone = 0x2E80 <= code < 0x3130 or 0x31A0 <= code < 0xA000 or 0xF900 <= code < 0xFB00
+        return IDEOGRAPH if alone or 0xFF66 <= code < 0xFFA0 else WORD
+    accent = unicodedata.category(char)[0] == "M" and not 0xFE00 <= code < 0xFE10  # how an emoji looks
+    return WORD if accent or char == "_" else GAP
+
+
+MARKS = np.array([_mark(code) for code in range(0x20000)], np.uint8)
+"""Of the characters that no one else decides on."""
+
+
 @compiled
 def _character(text, i, end):
     """(bytes, mark) of the UTF-8 character at ``i``, none of ASCII."""
@@ -29,17 +44,9 @@ def _character(text, i, end):
     code = int(first) & (0xFF >> (width + 1))
     for j in range(i + 1, i + width):
         code = code << 6 | (text[j] & 0x3F)
-    if code < 0xC0:  # signs of Latin-1; of them ª, µ and º are letters
-        return width, WORD if code in (0xAA, 0xB5, 0xBA) else GAP
-    if code in (0xD7, 0xF7) or 0x2000 <= code < 0x2C00 or 0x3000 <= code < 0x3005:
-        return width, GAP  # signs, punctuation, arrows, symbols
-    if 0x3008 <= code < 0x3021 or 0xFE10 <= code < 0xFE70 or 0xFF00 <= code < 0xFF10:
-        return width, GAP  # brackets, punctuation of full width
-    if 0xFF1A <= code < 0xFF21 or 0xFF3B <= code < 0xFF41 or 0xFF5B <= code < 0xFF66:
-        return width, GAP
-    if 0x2E80 <= code < 0xA000 or 0xF900 <= code < 0xFB00 or code >= 0x20000:
-        return width, IDEOGRAPH  # Han, kana
-    return width, WORD
+    if code < len(MARKS):
+        return width, MARKS[code]
+    return width, IDEOGRAPH if code < 0x40000 else GAP  # two planes of Han, then nothing written
 
 
 @compiled
