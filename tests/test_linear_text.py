@@ -39,7 +39,7 @@ DOCS = [
     "a I x",
     "the dog and the cat",
 ]
-HAN = "[\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]"
+HAN = "[\u3005-\u3007\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]"
 LETTER = rf"(?:(?!{HAN})[\w\u0300-\u036f\u0900-\u0903\u093a-\u094f])"  # accents and vowel signs too
 
 SCRIPTS = (
@@ -47,7 +47,7 @@ SCRIPTS = (
     "ℓⅧ²＿½①"  # letters, numbers and joiners among the symbols
     "のカー・ㄱ각Ａ０！"  # kana, the middle dot between them, Hangul, full width
     "سلام،؟٣हिन्दी।"  # Arabic and Devanagari: letters, vowel signs, punctuation, a digit
-    "e\u0301\ufe0f\ufeff\u200b\u00ad☕😀👍🏽\U00020000"  # an accent, marks without width, emoji, rare Han
+    "e\u0301\ufe0f\ufeff\u200b\u00ad☕😀👍🏽\U00020000"  # an accent, no width, emoji, rare Han
 )
 
 
