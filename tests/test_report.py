@@ -182,6 +182,18 @@ def test_equal_runs_are_not_distinguishable():
     assert paired({1: 0.9, 2: 0.8}, {1: 0.9, 2: 0.8}).distinguishable is False
 
 
+def test_seeds_that_change_nothing_are_no_evidence():
+    d = paired({1: 0.9, 2: 0.8, 3: 0.9}, {1: 0.8, 2: 0.7, 3: 0.8})
+    assert d is not None
+    assert (round(d.mean, 9), d.half, d.distinguishable, d.n) == (0.1, None, None, 3)
+    results = with_accuracies({"cnb": [0.84, 0.84, 0.84], "nb": [0.83, 0.83, 0.83]})
+    text = report.verdict(results)
+    assert "The second, nb, is 1.0 points behind on every seed: the seeds change nothing" in text
+    assert "distinguishable" not in text
+    page, _ = report.html.page(results)
+    assert "<small>on every seed</small>" in page
+
+
 def test_comparison_between_the_bounds():
     rows = report.comparison(
         with_accuracies({"er": [0.8, 0.82], "naive": [0.2, 0.2], "ewc": [0.3, 0.4], "joint": [1, 1]})
@@ -289,7 +301,7 @@ def test_verdict_on_a_clear_winner():
         with_accuracies(
             {
                 "naive": [0.20, 0.21, 0.19],
-                "er": [0.80, 0.81, 0.80],
+                "er": [0.80, 0.81, 0.81],
                 "der++": [0.90, 0.91, 0.90],
                 "ewc": [0.10, 0.11, 0.09],
                 "joint": [0.95, 0.96, 0.97],
@@ -301,7 +313,7 @@ def test_verdict_on_a_clear_winner():
     assert "5.7 points below joint (95 % interval 2.8 to 8.5)" in text
     assert "closing 93 % of the gap between naive and joint" in text
     assert "forgets" in text
-    assert "distinguishable from the second, er, which is 10.0 points behind" in text
+    assert "distinguishable from the second, er, which is 9.7 points behind" in text
     assert "not distinguishable" not in text
     assert text.endswith("Below naive: ewc (−10.0 points).")
     assert len(re.findall(r"\.(?: |$)", text)) == 4

@@ -22,7 +22,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from . import data as datasets_module
 from .errors import KnownFailure, LifelongError, at_least, unknown
@@ -192,8 +192,9 @@ def methods(as_json: Json = False) -> None:
     for m in listed:
         print(f"{m['name']:12}{m['family']:16}{' '.join(m['scenarios'])}")
         print(f"{'':12}{m['paper']}")
-        if m["options"]:
-            print(f"{'':12}{', '.join(f'{k}={v}' for k, v in m['options'].items())}")
+        for of, options in (("", m["options"]), ("of texts: ", m.get("of_texts", {}))):
+            if options:
+                print(f"{'':12}{of}{', '.join(f'{k}={v}' for k, v in options.items())}")
     print("compose them with +, as in er+ewc; set options with --set er.admission=ring")
     print(
         "linear learners stand alone; a --memory gives them replay, --set text.ngrams=[1,2] other words"
@@ -202,18 +203,19 @@ def methods(as_json: Json = False) -> None:
 
 def _linear_methods() -> list[dict[str, Any]]:
     """The linear learners, as :func:`methods` lists them."""
-    from .linear.defaults import LEARNERS
+    from .linear.defaults import LEARNERS, make, weighting
 
     listed = []
-    for name, (kind, own) in LEARNERS.items():
-        accepted = {k: p.default for k, p in inspect.signature(kind).parameters.items()}
+    for name, (kind, _) in LEARNERS.items():
+        plain, texts = (make(name, how).get_params() for how in (None, weighting(name)))
         listed.append(
             {
                 "name": name,
                 "family": "linear",
                 "scenarios": ["domain", "class", "free"],
-                "options": accepted | own,
-                "paper": inspect.getdoc(kind).split("\n", 1)[0],  # type: ignore[union-attr]
+                "options": {option: plain[option] for option in inspect.signature(kind).parameters},
+                "of_texts": {k: v for k, v in texts.items() if v != plain[k]},
+                "paper": inspect.getdoc(kind).split("\n\n", 1)[0].replace("\n", " "),  # type: ignore[union-attr]
                 "known_to_fail": {},
             }
         )
@@ -313,7 +315,8 @@ def update(
             {"task": n, "before": b, "after": a}
             for n, b, a in zip(done.names, done.before, done.after, strict=True)
         ]
-        print(json.dumps({"model": str(done.model), "guards": scores, **bundle([done.result])}))
+        told = {"model": str(done.model), "guards": scores, "new_classes": done.new}
+        print(json.dumps(told | bundle([done.result])))
         return
     table = Table("guard set", "before", "after", "change", box=None)
     for name, before, after in zip(done.names, done.before, done.after, strict=True):
@@ -322,6 +325,8 @@ def update(
             name, _percent(before), _percent(after), "-" if change is None else f"{change:+.1f}"
         )
     Console(highlight=False).print(table)
+    if done.new:
+        print(f"new classes: {', '.join(done.new)}")
     print(f"model: {done.model} (the old one stays; for the report: lifelong report {folder})")
 
 
@@ -362,9 +367,15 @@ def explain(
 ) -> None:
     """Show the features that weigh most for each class, in a model of a linear learner."""
     from .linear import explain as weights_of
+    from .linear.runner import names_of_columns
+    from .update import find
 
     at_least(1, top=top)
-    found = weights_of(_linear(model), label, top)
+    learner = _linear(model)
+    found = weights_of(learner, label, top, names_of_columns(find(model)))
+    unnamed = any(w.feature.startswith("#") for weights in found.values() for w in weights)
+    if unnamed and learner.takes_texts:
+        errors.print("the words were not kept: train with --set text.vocabulary=true to see them")
     if as_json:
         print(json.dumps({name: [dataclasses.asdict(w) for w in ws] for name, ws in found.items()}))
         return
@@ -458,18 +469,16 @@ def _report(folder: Path, content: dict[str, Any]) -> None:
 
 def _comparison(content: dict[str, Any]) -> Table:
     from .report import comparison
+    from .report.words import size
 
+    rows = comparison(content)
+    ordered = any(row.row_by_row is not None for row in rows)
+    asked = ["row by row"] if ordered else []
     table = Table(
-        "method",
-        "seeds",
-        "accuracy",
-        "forgetting",
-        "vs naive (95 %)",
-        "seconds",
-        "memory",
-        box=None,
-    )
-    for row in comparison(content):
+        Column("method", min_width=18, overflow="fold"), "seeds", "accuracy", *asked, "forgetting",
+        "vs naive (95 %)", "seconds", "memory", box=None,
+    )  # fmt: skip
+    for row in rows:
         gap = row.to_naive
         between = "-"
         if gap is not None and row.role != "lower bound":
@@ -479,8 +488,8 @@ def _comparison(content: dict[str, Any]) -> Table:
         spread = "" if row.sd is None else f" ± {100 * row.sd:.1f}"
         table.add_row(
             row.label, str(row.seeds), _percent(row.average_accuracy) + spread,
-            _percent(row.forgetting), between, f"{row.seconds or 0:.1f}",
-            f"{(row.memory_bytes or 0) / 1e6:.2f} MB",
+            *([_percent(row.row_by_row)] if ordered else []), _percent(row.forgetting), between,
+            f"{row.seconds or 0:.1f}", size(row.memory_bytes),
         )  # fmt: skip
     return table
 

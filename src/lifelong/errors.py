@@ -17,8 +17,9 @@ class KnownFailure(UserWarning):
 def unknown(kind: str, name: object, choices: Iterable[str]) -> LifelongError:
     """The error for a name that does not exist, with the nearest one that does."""
     choices = sorted(choices)
-    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
+    lower = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.6)
+    hint = f"did you mean {lower[near[0]]!r}?" if near else f"choose from {', '.join(choices)}"
     return LifelongError(f"unknown {kind} {str(name)!r}: {hint}")
 
 

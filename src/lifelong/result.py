@@ -43,7 +43,8 @@ class Result:
     def summary(self) -> str:
         """A few lines: what was run, and every metric that was measured."""
         d = self.data
-        head = f"{d['method']} on {d['data']}, {d['scenario']} scenario, {len(d['tasks'])} tasks"
+        tasks = f"{len(d['tasks'])} task" + "s" * (len(d["tasks"]) != 1)
+        head = f"{d['method']} on {d['data']}, {d['scenario']} scenario, {tasks}"
         lines = [f"{head}, seed {d['seed']}, output space {d['output_space']!r}"]
         word = "accuracy"
         if (score := d.get("score", word)) != word:

@@ -215,13 +215,15 @@ class Spec:
     def make_learner(self) -> Learner:
         """A fresh learner."""
         from .learner import Learner
-        from .methods import method
+        from .methods import method, registry
 
         if self.data == "-":
             raise LifelongError("standard input is for linear methods: choose one, as in --method cw")
         for part in part_names(self.method):
             if part in LINEAR:
                 raise LifelongError(f"{part} is a linear method, which stands alone: --method {part}")
+            if part not in registry():
+                raise unknown("method", part, [*registry(), *LINEAR])
         if self.delay:
             raise LifelongError("--delay is for linear methods: choose one, as in --method cw")
         if self.scenario == "free" and self.steps is not None:

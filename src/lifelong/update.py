@@ -35,6 +35,8 @@ class Update:
     after: Scores
     result: Result
     model: Path
+    new: list[str]
+    """Classes that were not known before."""
 
     def save(self) -> None:
         """Write the result beside the models, where a report finds it."""
@@ -137,7 +139,8 @@ def _learn(
         book.confusion, book.summary = found.confusion, found.summary
     result = record | continued(record, data) | measured(learner, book, None) | {"command": command}
     kind = judged(learner)
-    return Update(result["tasks"], before[kind], after[kind], Result(result), new)
+    classes = [name for name in result["classes"] if name not in record["classes"]]
+    return Update(result["tasks"], before[kind], after[kind], Result(result), new, classes)
 
 
 def _next_task(learner: Learner, data: Dataset) -> Task:

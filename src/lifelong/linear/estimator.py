@@ -161,6 +161,12 @@ class Incremental(ClassifierMixin, BaseEstimator):
         y = column_or_1d(y, warn=True)
         if len(y) != _num_samples(X):
             raise LifelongError(f"X has {_num_samples(X)} rows and y {len(y)} labels: give one a row")
+        if y.dtype == object:
+            kinds = set(map(type, y.tolist()))
+            if type(None) in kinds or (str in kinds and len(kinds) > 1):
+                raise LifelongError(
+                    "y holds None, or strings beside other labels: give labels of one kind"
+                )
         check_classification_targets(y)
         if first:
             self._start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,9 @@ class Weight:
         return f"{self.feature:30} {self.mean:+8.3f}" + ("" if self.sd is None else f" ± {self.sd:.3f}")
 
 
-def explain(learner: Any, label: Any = None, top: int = 10) -> dict[Any, list[Weight]]:
+def explain(
+    learner: Any, label: Any = None, top: int = 10, names: Sequence[str] | None = None
+) -> dict[Any, list[Weight]]:
     """The features with the largest weights, by class, the largest first.
 
     A feature of a text is its n-gram where the vocabulary is kept (``HashingText(vocabulary=True)``),
@@ -38,36 +41,37 @@ def explain(learner: Any, label: Any = None, top: int = 10) -> dict[Any, list[We
         learner: an online classifier, or one within a :class:`TextClassifier` or a :class:`Replay`.
         label: of this class alone; None: of all.
         top: how many.
+        names: of the columns, where the learner does not know them itself.
 
     Raises:
         LifelongError: for a learner without weights, or an unknown class.
     """
     check_is_fitted(learner)
-    names: dict[int, str] = {}
+    known: Mapping[int, str] = dict(enumerate([] if names is None else names))
     while isinstance(learner, TextClassifier | Replay):
         if isinstance(learner, TextClassifier):
-            names = getattr(learner.vectorizer_, "names_", names)
+            known = getattr(learner.vectorizer_, "names_", known)
         learner = learner.learner_
     if not isinstance(learner, Online):
         raise LifelongError(f"{type(learner).__name__} has no weights to explain: choose one such as cw")
     if hasattr(learner, "feature_names_in_"):
-        names = dict(enumerate(learner.feature_names_in_))
+        known = dict(enumerate(learner.feature_names_in_))
     classes = learner.classes_.tolist()
     if len(classes) < 2:
         raise LifelongError(
             f"it knows {len(classes)} class alone, which needs no weights: teach it another"
         )
-    if label is not None and label not in classes:
+    if label is not None and str(label) not in map(str, classes):
         raise unknown("class", label, map(str, classes))
     mean, sd = _of_classes(learner)
     columns = np.flatnonzero(learner.slot_ >= 0)
     rows, found = learner.slot_[columns], {}
     for i, name in enumerate(classes):
-        if label is None or name == label:
+        if label is None or str(name) == str(label):
             best = np.argsort(-mean[rows, i], kind="stable")[:top]
             found[name] = [
                 Weight(
-                    str(names.get(int(columns[k]), f"#{columns[k]}")),
+                    str(known.get(int(columns[k]), f"#{columns[k]}")),
                     float(mean[rows[k], i]),
                     None if sd is None else float(sd[rows[k], i]),
                 )

@@ -67,6 +67,12 @@ class Progressive:
     """In predicting and learning."""
 
     @property
+    def below(self) -> bool:
+        """Whether what needs no learning is right as often, or more."""
+        bars = (self.scores[bar].accuracy for bar in ("no-change", "majority"))
+        return self.scores[self.name].accuracy <= max(bars)
+
+    @property
     def verdict(self) -> str:
         """Whether the learner is worth anything here, in one line."""
         mine = self.scores[self.name].accuracy
@@ -101,6 +107,7 @@ class Progressive:
                 **{who: values[at].tolist() for who, values in self.windowed.items()},
             },
             "drifts": ids[self.drifts].tolist(),
+            "below": self.below,
             "verdict": self.verdict,
         }
 

@@ -79,6 +79,11 @@ class Adapter:
 
     def _row(self, x: Mapping[Hashable, Any], learning: bool = False) -> Any:
         """The features as ``[1, width]``."""
+        if not isinstance(x, Mapping):
+            raise LifelongError(
+                f"an example is {str(x)[:40]!r}: give a dictionary of features (a text as its words: "
+                "river's BagOfWords makes one)"
+            )
         values: dict[int, float] = {}
         for name, value in x.items():
             if isinstance(value, str):

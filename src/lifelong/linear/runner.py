@@ -27,11 +27,16 @@ from ..runner import TimeUp, collect, peak_memory, reset_peak_memory, versions
 from ..samples import Dataset, Samples
 from ..stream import Stream, Task
 from ..update import Update, continued, longer, next_version, refuse_again
+from .defaults import make, weighting
 from .estimator import FORMAT, Incremental, pack, unpack
 from .progressive import NONE, judged
+from .replay import Replay
+from .text import HashingText, TextClassifier
 
 BLOCK, GUARDS = 2048, 1000
 """Rows that are learned at once; rows of a task that are kept to judge updates on."""
+WINDOW = 1000
+"""The latest rows over which accuracy is told in the order of time; a fifth of all, if that is less."""
 CHUNK = 32
 """Rows that are asked, then learned, at once by a learner that does not go row by row."""
 SEQUENCES = ("truth", "answers", "ids")
@@ -104,7 +109,8 @@ def run(
     }
     if delay and stream.scenario != "free":
         raise LifelongError("labels come late in a stream in the order of time: use --scenario free")
-    key = _key(learner, method, seed, words | {"epochs": epochs, "delay": delay})
+    method = method or type(learner).__name__.lower()
+    key = _key(pack(learner, "", {}), method, seed, words | {"epochs": epochs, "delay": delay})
     folder = None if out is None else Path(out) / "runs" / key
     with nullcontext() if folder is None else lock(folder):
         if folder is not None and (folder / "run.json").exists():
@@ -140,28 +146,48 @@ def run_flow(
     Args:
         blocks: (inputs, labels) of some rows at a time, as :func:`lifelong.data.text_blocks` reads them.
         name: of the data.
-        about: what else tells this data from others, for the run's key: columns, the file.
+        about: where the data is from: the file, its columns. Other rows are other data all the same.
         delay: as of :func:`run`.
     """
     at_least(0, delay=delay)
     reset_peak_memory()
-    words = {"data": name, "stream": {"kind": "flow"} | (about or {}), "scenario": "free"}
-    key = _key(learner, method, seed, words | {"delay": delay})
+    made = pack(learner, "", {})
+    session = _Session(learner, [], None, 1, seed, None, delay)
+    with bar() if report is None else nullcontext(report) as session.report:
+        stream = {"kind": "flow"} | (about or {}) | session.flow(blocks, name)
+    words = {"data": name, "stream": stream, "scenario": "free"}
+    method = method or type(learner).__name__.lower()
+    key = _key(made, method, seed, words | {"delay": delay})
     folder = None if out is None else Path(out) / "runs" / key
     with nullcontext() if folder is None else lock(folder):
-        session = _Session(learner, [], None, 1, seed, None, delay)
         session.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
-        with bar() if report is None else nullcontext(report) as session.report:
-            session.flow(blocks, name)
         words |= {"key": key, "command": command or "lifelong.linear.run_flow(...)"}
         return session.finish(words, method, None)
 
 
-def _key(learner: Incremental, method: str | None, seed: int, words: dict[str, Any]) -> str:
-    """A name for the run: a hash of what it is."""
-    whole = json.dumps([pack(learner, "", {}), words], sort_keys=True).encode()
+def _key(learner: Any, method: str, seed: int, words: dict[str, Any]) -> str:
+    """A name for the run: a hash of what it is, the fresh learner as JSON among it."""
+    whole = json.dumps([learner, words], sort_keys=True).encode()
     digest = hashlib.blake2b(whole, digest_size=6).hexdigest()
-    return f"{method or type(learner).__name__.lower()}-{seed}-{digest}"
+    return f"{method}-{seed}-{digest}"
+
+
+def settings(learner: Incremental) -> dict[str, Any]:
+    """Its hyper-parameters, for a result; those of texts and of replay apart."""
+    found: dict[str, Any] = {}
+    if isinstance(learner, Replay):
+        found["replay"], learner = _own(learner), make(learner.learner)
+    if isinstance(learner, TextClassifier):
+        vectorizer = learner.vectorizer or HashingText(weighting(learner.learner))
+        found["text"], learner = _own(vectorizer), make(learner.learner, vectorizer.weighting)
+    return {"learner": {"estimator": type(learner).__name__} | _own(learner)} | found
+
+
+def _own(estimator: Any) -> dict[str, Any]:
+    """The estimator's own hyper-parameters, as JSON; the seed is the run's."""
+    names = estimator.get_params(deep=False).keys() - {"learner", "seed"}
+    own = {name: value for name, value in vars(estimator).items() if name in names}
+    return json.loads(json.dumps(own, default=lambda v: v.tolist() if hasattr(v, "tolist") else str(v)))
 
 
 class _Session:
@@ -183,7 +209,10 @@ class _Session:
         self.delay, self.late, self.waiting = delay, 0, deque[tuple[Any, np.ndarray]]()
         self.step = max(1, delay // 10) if delay else 0 if learner.by_row else CHUNK
         """Rows of a stream in the order of time that are asked at once; 0: one by one."""
-        self.options = pack(learner, "", {})
+        self.options = settings(learner)
+        rows = [samples.id for task in tests for samples in (task.train, task.test)]
+        self.numbered = not rows or len(every := np.concatenate(rows)) == every.max() + 1
+        """Whether ids are the rows' numbers in their data, not its own."""
         self.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
         self.book = Book()
@@ -257,11 +286,13 @@ class _Session:
             self.learner.partial_fit(*self.waiting.popleft())
         self.late = 0
 
-    def flow(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], name: str) -> None:
-        """Learn rows that come by once."""
+    def flow(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], name: str) -> dict[str, Any]:
+        """Learn rows that come by once; returns how many they are, and their fingerprint."""
         held: list[tuple[np.ndarray, np.ndarray]] = []
         met = kept = 0
+        content = hashlib.blake2b(digest_size=16)
         for x, labels in blocks:
+            content.update("\n".join([*x.tolist(), *labels.tolist()]).encode(errors="replace"))
             ids = met + np.arange(len(x))
             test = ids % 20 == 19
             test &= kept + np.cumsum(test) <= GUARDS
@@ -279,6 +310,7 @@ class _Session:
         self.tests = [Task(name, rows.take(slice(0)), rows, tuple(classes.tolist()), "free")]
         row, self.book.confusion = evaluate(self.learner, self.tests)
         self.book.rows.append(row)
+        return {"rows": met, "fingerprint": content.hexdigest()}
 
     def say(self, words: str, share: float) -> None:
         """The live line."""
@@ -297,19 +329,20 @@ class _Session:
             whole = {"linear": pack(self.learner, "", arrays), "book": book}
             write_arrays(self.checkpoint, arrays, whole)
 
-    def finish(self, about: dict[str, Any], method: str | None, encoder: Encoder | None) -> Result:
+    def finish(self, about: dict[str, Any], method: str, encoder: Encoder | None) -> Result:
         """The result; and, where there is a folder, its files."""
-        book, name = self.book, method or type(self.learner).__name__.lower()
+        book = self.book
         if book.truth:
             truth, answers, ids = book.arrays().values()
-            found = judged(name, truth, answers, self.delay)
-            about["progressive"] = found.to_json(ids if (np.diff(ids) > 0).all() else None)
+            found = judged(method, truth, answers, self.delay, window=min(WINDOW, -(-len(truth) // 5)))
+            about["progressive"] = found.to_json(ids if self.numbered else None)
         result = Result(
             {
                 "output_space": "seen",
-                "method": name,
-                "hyperparameters": {"learner": self.options, "epochs": self.epochs}
-                | ({"delay": self.delay} if self.delay else {}),
+                "method": method,
+                "hyperparameters": self.options
+                | {"epochs": self.epochs}
+                | ({"delay": self.delay} if book.truth else {}),
                 "seed": self.seed,
                 "tasks": [task.name for task in self.tests],
                 **measured(self.learner, book),
@@ -415,6 +448,12 @@ def read_model(path: Path) -> tuple[Incremental, Result, list[Task], Encoder | N
     return unpack(whole["linear"], "", arrays), Result(whole["result"]), guards, encoder
 
 
+def names_of_columns(path: Path) -> list[str] | None:
+    """Of the table that the learner in a model file has learned; None: of no table."""
+    encoder = read_arrays(path)[1].get("encoder")
+    return None if encoder is None else Encoder.from_json(encoder).names
+
+
 def update(path: str | Path, data: Dataset, command: str) -> Update:
     """Learn ``data`` as the model's next task and write a new model beside the old.
 
@@ -438,7 +477,9 @@ def update(path: str | Path, data: Dataset, command: str) -> Update:
         changed = record | continued(record, data) | measured(learner, session.book)
         changed |= {"fingerprint": fingerprint, "command": command}
         changed.pop("progressive", None)  # of the stream that was run at first
-        done = Update(changed["tasks"], before["agnostic"], after["agnostic"], Result(changed), new)
+        classes = [name for name in changed["classes"] if name not in record["classes"]]
+        scores = before["agnostic"], after["agnostic"]
+        done = Update(changed["tasks"], *scores, Result(changed), new, classes)
         done.save()
         save(learner, new, done.result, guards, encoder)
     return done

@@ -69,7 +69,7 @@ def as_texts(texts: Any) -> np.ndarray:
         raise LifelongError("there are no texts: give at least one")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
-            raise LifelongError(f"text {i} is {text!r}, not a string: fill or drop it")
+            raise LifelongError(f"texts[{i}] is {text!r}, not a string: fill or drop it")
     held = np.empty(len(texts), object)
     held[:] = texts
     return held

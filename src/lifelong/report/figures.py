@@ -251,25 +251,24 @@ def curves(group: Group, look: dict[str, Look]) -> Figure | None:
 
 def progressive(group: Group, look: dict[str, Look]) -> Figure | None:
     """Of streams in the order of time: accuracy on the latest rows, asked before they were learned."""
-    shown = [(e.label, look[e.label], e.first["progressive"]) for e in group.entries
-             if e.first.get("progressive")]  # fmt: skip
+    shown = group.progressive()
     if not shown:
         return None
     height = line_height(group)
     figure, (ax,) = new(height=height)
     first = shown[0][2]
-    rows = np.array(first["windowed"]["row"])
     bars = {"no-change": Look(MUTED, "o", ":"), "majority": Look(MUTED, "d", (0, (5, 2)))}
-    lines = [*shown, *((name, bar, first) for name, bar in bars.items())]
-    ends = []
-    for label, drawn, found in lines:
-        values = np.array(found["windowed"][label if label in bars else found["name"]])
-        ax.plot(np.array(found["windowed"]["row"]) + 1, values, color=drawn.color, ls=drawn.line)
+    ends, last = [], 0
+    for k, (label, name, found) in enumerate(shown):
+        drawn = look[label] if name == found["name"] else bars[name]
+        rows, values = (np.array(found["windowed"][what]) for what in ("row", name))
+        ax.plot(rows + 1, values, color=drawn.color, ls=drawn.line)
         ends.append((values[-1], label, drawn))
-    for k, (_, drawn, found) in enumerate(shown):
-        at = np.array(found["drifts"]) + 1
-        ax.plot(at, np.full(len(at), 0.02 + 0.03 * k), "|", color=drawn.color, ms=6)
-    ax.set_xlim(0, rows[-1] + 1)
+        last = max(last, rows[-1])
+        if name == found["name"]:
+            at = np.array(found["drifts"]) + 1
+            ax.plot(at, np.full(len(at), 0.02 + 0.03 * k), "|", color=drawn.color, ms=6)
+    ax.set_xlim(0, last + 1)
     ax.set_xlabel("rows")
     percent_axis(ax, f"accuracy on the last {first['window']:,} rows, %", 0, 1.02)
     end_labels(ax, ends, height - 0.7)

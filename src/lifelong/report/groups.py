@@ -173,7 +173,9 @@ class Group:
     def rest(self) -> str:
         """Such as "5 tasks, split, output space seen"."""
         tasks = "1 task" if self.length == 1 else f"{self.length} tasks"
-        return ", ".join(filter(None, [tasks, self.kind, f"output space {self.output_space}"]))
+        rows = self.entries[0].first.get("stream", {}).get("rows")
+        size = f"{rows:,} rows" if rows else ""
+        return ", ".join(filter(None, [tasks, size, self.kind, f"output space {self.output_space}"]))
 
     @property
     def runs(self) -> list[Run]:
@@ -192,6 +194,18 @@ class Group:
     def contenders(self) -> list[Entry]:
         """The methods that compete and have a result, best first."""
         return [e for e in self.entries if not e.role and e.mean("average_accuracy") is not None]
+
+    def progressive(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """(label, name, what was found) of each method judged row by row, then of the bars, by delay."""
+        found = [(e.label, e.first["progressive"]) for e in self.entries if e.first.get("progressive")]
+        bars: dict[str, tuple[str, dict[str, Any]]] = {}
+        for _, p in found:
+            for name in p["scores"]:
+                if name == p["name"]:
+                    continue
+                bars.setdefault(f"{name} (delay={p['delay']})" if p["delay"] else name, (name, p))
+        methods = [(label, p["name"], p) for label, p in found]
+        return methods + [(label, *bar) for label, bar in bars.items()]
 
     def bound(self, name: str, entry: Entry) -> Entry | None:
         """The naive (or joint) entry to hold ``entry`` against: the one trained most alike."""
@@ -264,15 +278,24 @@ def _ordered(seeds: list[dict[int, Run]]) -> list[Entry]:
 
 
 def _labels(method: str, variants: list[dict[int, Run]]) -> list[str]:
-    """The method's name, and where it occurs more than once the hyper-parameters that differ."""
+    """The method's name, and where it occurs more than once the hyper-parameters that differ.
+
+    Of a part that not all have, such as a memory, the first speaks for those that do not differ.
+    """
     flat = [flatten(next(iter(runs.values()))["hyperparameters"]) for runs in variants]
-    keys = dict.fromkeys(key for settings in flat for key in settings)
-    differing = [key for key in keys if len({settings.get(key) for settings in flat}) > 1]
-    if not differing:
-        return [method] * len(variants)
+    differing: list[str] = []
+    spoken = set()
+    for key in dict.fromkeys(key for settings in flat for key in settings):
+        has = tuple(key in settings for settings in flat)
+        part = key.rpartition(".")[0], has
+        varies = len({settings[key] for settings in flat if key in settings}) > 1
+        if varies or (not all(has) and part not in spoken):
+            differing.append(key)
+            spoken.add(part)
 
     def short(key: str) -> str:
         last = key.rsplit(".", 1)[-1]
         return last if sum(k.rsplit(".", 1)[-1] == last for k in differing) == 1 else key
 
-    return [f"{method} ({', '.join(f'{short(k)}={s[k]}' for k in differing if k in s)})" for s in flat]
+    told = [", ".join(f"{short(k)}={s[k]}" for k in differing if k in s) for s in flat]
+    return [f"{method} ({words})" if words else method for words in told]

@@ -247,7 +247,7 @@ def gap(x: Interval | None) -> str:
     if x is None:
         return DASH
     if x.low is None or x.high is None:
-        return f"{signed(x.mean)}<small>one seed</small>"
+        return f"{signed(x.mean)}<small>{'one seed' if x.n == 1 else 'on every seed'}</small>"
     return f"{signed(x.mean)}<small>{signed(x.low)} to {signed(x.high)}</small>"
 
 
@@ -336,6 +336,7 @@ class Section:
             "method",
             "seeds",
             "average accuracy, %",
+            "row by row, %",
             "forgetting",
             "BWT",
             "minus naive",
@@ -348,6 +349,7 @@ class Section:
                 self.name(row),
                 str(row.seeds),
                 spread(row.average_accuracy, row.sd),
+                percent(row.row_by_row),
                 percent(row.forgetting),
                 signed(row.bwt),
                 gap(row.to_naive),
@@ -359,7 +361,7 @@ class Section:
         ]
         paired_note = (
             " Differences are paired by seed, in points of average accuracy, with their 95 %"
-            " interval beneath; one seed gives no interval."
+            " interval beneath; one seed, or seeds that change nothing, give no interval."
             if len(self.group.entries) > 1
             else ""
         )
@@ -436,17 +438,13 @@ class Section:
 
     def progressive(self) -> str:
         """Every row a question before it is a lesson; beside what needs no learning."""
-        body: list[list[str]] = []
-        for e in self.group.entries:
-            if not (found := e.first.get("progressive")):
-                continue
-            for who, s in found["scores"].items():
-                mine = who == found["name"]
-                kappas = [f"{s[k]:.3f}" if s[k] is not None else DASH for k in _KAPPAS]
-                drifts = str(len(found["drifts"])) if mine else DASH
-                name = self.name(e) if mine else escape(who)
-                if mine or not any(row[0] == name for row in body):
-                    body.append([name, percent(s["accuracy"]), *kappas, drifts])
+        names = {e.label: self.name(e) for e in self.group.entries}
+        body = []
+        for label, who, found in self.group.progressive():
+            s = found["scores"][who]
+            kappas = [f"{s[k]:.3f}" if s[k] is not None else DASH for k in _KAPPAS]
+            drifts = str(len(found["drifts"])) if who == found["name"] else DASH
+            body.append([names.get(label, escape(label)), percent(s["accuracy"]), *kappas, drifts])
         figure = self.figure(
             "progressive",
             "Accuracy on the latest rows, each predicted before it was learned.",
@@ -457,8 +455,9 @@ class Section:
         header = ["method", "accuracy, %", "kappa", "kappa-temporal", "drifts"]
         note = (
             '<p class="note">no-change repeats the last label known, majority gives the most frequent'
-            " so far. Kappa is above chance, kappa-temporal above no-change: below zero, repeating the"
-            " last label does better (Žliobaitė 2015).</p>\n"
+            " so far; an answer before any label is known is wrong. Kappa is above chance,"
+            " kappa-temporal above no-change: below zero, repeating the last label does better"
+            " (Žliobaitė 2015).</p>\n"
         )
         return figure + table(header, body) + note if body else ""
 

@@ -3,7 +3,8 @@
 The same seed gives every method the same task order, initial weights and batches. So methods are
 compared seed by seed: with differences d_1, …, d_n the interval is mean(d) ± t · sd(d) / √n, where
 t is the 97.5 % quantile of Student's distribution with n − 1 degrees of freedom. One seed gives no
-interval. Intervals are not corrected for the number of methods compared.
+interval, nor do seeds that change nothing. Intervals are not corrected for the number of methods
+compared.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from .groups import Entry, Group, groups
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over n seeds and the half-width of its 95 % interval (None for one seed)."""
+    """A mean over n seeds and the half-width of its 95 % interval.
+
+    None for one seed, and where all seeds gave the same: that is no evidence of how much they vary.
+    """
 
     mean: float
     half: float | None
@@ -35,8 +39,10 @@ class Interval:
 
     @property
     def distinguishable(self) -> bool | None:
-        """Whether the interval excludes zero; None where there is no interval."""
-        return None if self.half is None else abs(self.mean) > self.half
+        """Whether the interval excludes zero; None where nothing can be said."""
+        if self.half is None:
+            return False if self.n > 1 and self.mean == 0 else None
+        return abs(self.mean) > self.half
 
 
 def interval(values: Iterable[float]) -> Interval:
@@ -45,8 +51,8 @@ def interval(values: Iterable[float]) -> Interval:
 
     x = np.array(list(values), float)
     mean = float(x.mean())
-    if len(x) < 2:
-        return Interval(mean, None, len(x))
+    if np.ptp(x) < 1e-12:
+        return Interval(float(x[0]), None, len(x))
     half = stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / np.sqrt(len(x))
     return Interval(mean, float(half), len(x))
 
@@ -88,6 +94,8 @@ class Row:
     seeds: int
     average_accuracy: float | None
     sd: float | None
+    row_by_row: float | None
+    """Under ``free``: accuracy on every row before it was learned."""
     forgetting: float | None
     bwt: float | None
     seconds: float | None
@@ -112,6 +120,7 @@ def rows(group: Group) -> list[Row]:
             seeds=len(entry.runs),
             average_accuracy=entry.mean("average_accuracy"),
             sd=entry.sd("average_accuracy"),
+            row_by_row=entry.mean("prequential_accuracy") if group.scenario == "free" else None,
             forgetting=entry.mean("forgetting"),
             bwt=entry.mean("bwt"),
             seconds=entry.mean("seconds", "cost"),

@@ -34,9 +34,9 @@ def size(number: float | None) -> str:
 
 
 def between(x: Interval) -> str:
-    """As in "95 % interval 1.0 to 2.0", or "one seed, no interval"."""
+    """As in "95 % interval 1.0 to 2.0", or why there is none."""
     if x.low is None or x.high is None:
-        return "one seed, no interval"
+        return "one seed, no interval" if x.n == 1 else "the same on every seed, no interval"
     return f"95 % interval {percent(x.low)} to {percent(x.high)}"
 
 
@@ -93,7 +93,7 @@ def _alone(group: Group) -> list[str]:
     if not values:
         return [f"{_where(group)}, {entry.label} has no average accuracy."]
     average = interval(values)
-    spread = f" ({between(average)}, {average.n} seeds)" if average.n > 1 else ""
+    spread = f" ({between(average)}, {count(average.n, 'seed')})" if average.n > 1 else ""
     progressive = entry.first.get("progressive")
     whole = " on rows held out of the whole stream" if progressive and group.length == 1 else ""
     sentences = [
@@ -152,7 +152,7 @@ def _compared(group: Group) -> list[str]:
         sentences.append(_one_seed(best, others))
     elif others:
         sentences.append(_first_two(best, others))
-    sentences += [_below_naive(group), _below_bars(group)]
+    sentences += [_below_naive(group), _row_by_row(group)]
     return [s for s in sentences if s]
 
 
@@ -204,9 +204,14 @@ def _first_two(best: Entry, others: list[Entry]) -> str:
     """Whether the first two differ; if not, which others cannot be told from the best either."""
     second = others[0]
     d = difference(best, second)
-    if d is None or d.half is None:
+    if d is None or d.n == 1:
         return f"{best.label} and {second.label} share too few seeds to be compared in pairs."
     points = percent(abs(d.mean))
+    if d.distinguishable is None:
+        return (
+            f"The second, {second.label}, is {points} points behind on every seed: the seeds change"
+            " nothing between the two, so no interval can be given."
+        )
     if d.distinguishable:
         side = "behind" if d.mean > 0 else "ahead on the seeds both have"
         return (
@@ -236,12 +241,16 @@ def _below_naive(group: Group) -> str:
     return f"Below naive: {listed(below)}." if below else ""
 
 
-def _below_bars(group: Group) -> str:
-    """Methods that predict a stream no better than what needs no learning."""
-    found = [e.first["progressive"] for e in group.contenders if e.first.get("progressive")]
-    below = [p["verdict"] for p in found if p["scores"][p["name"]]["accuracy"] <= _bar(p)]
-    return f"Row by row, before learning: {listed(below)}." if below else ""
-
-
-def _bar(progressive: dict[str, Any]) -> float:
-    return max(progressive["scores"][name]["accuracy"] for name in ("no-change", "majority"))
+def _row_by_row(group: Group) -> str:
+    """Who predicts a stream best, and who no better than what needs no learning."""
+    asked = [e for e in group.contenders if e.mean("prequential_accuracy") is not None]
+    if group.scenario != "free" or not asked:
+        return ""
+    best = max(asked, key=lambda e: e.mean("prequential_accuracy") or 0.0)
+    found = [e.first["progressive"] for e in asked if e.first.get("progressive")]
+    below = [p["verdict"] for p in found if p["below"]]
+    text = (
+        f"Row by row, before it learns each, {best.label} is right most often,"
+        f" {percent(best.mean('prequential_accuracy'))} %"
+    )
+    return f"{text}; {listed(below)}." if below else f"{text}."
