@@ -18,6 +18,7 @@ import lifelong as ll
 from lifelong import cli
 from lifelong.linear import PA1, TextClassifier, load, progressive_validation
 from lifelong.linear.runner import run, run_flow
+from lifelong.report.groups import groups
 
 SCHEMA = json.loads((Path(ll.__file__).parent / "results.schema.json").read_text())
 
@@ -243,7 +244,8 @@ def test_labels_come_late_as_in_progressive_validation(delay):
     x = (rng.normal(size=(1200, 3)) + (2 * y[:, None] - 1)).astype(np.float32)
     data = ll.data.arrays(x, y, x[:50], y[:50])
     found = run(PA1(), data.whole("free"), delay=delay).data["progressive"]
-    direct = progressive_validation(PA1(), x, y.astype(str), delay=delay, chunk=max(1, delay // 10))
+    how = {"delay": delay, "chunk": max(1, delay // 10), "window": found["window"]}
+    direct = progressive_validation(PA1(), x, y.astype(str), **how)
     assert found["scores"]["pa1"]["accuracy"] == direct.scores["PA1"].accuracy
     assert found["scores"]["no-change"] == vars(direct.scores["no-change"])
     assert found["drifts"] == direct.drifts
@@ -265,6 +267,81 @@ def test_rows_keep_their_numbers_where_some_are_held_out(call, tmp_path):
     assert found["rows"] == 1600
     assert 1000 <= found["drifts"][0] < 1300
     assert found["windowed"]["row"][-1] >= 1990
+
+
+def test_a_tables_own_ids_are_no_row_numbers(call, tmp_path):
+    values = np.random.default_rng(0).normal(size=300)
+    table = [{"id": 7000 + 10 * i, "a": float(a), "label": f"k{a > 0}"} for i, a in enumerate(values)]
+    file = write(tmp_path / "own.csv", table)
+    _, out, _ = call("run", file, "--method", "cw", "--scenario", "free", "--json")
+    found = json.loads(out)["runs"][0]["progressive"]
+    assert found["windowed"]["row"][-1] == found["rows"] - 1 == 239
+    assert found["window"] == 48
+
+
+def test_options_are_told_as_they_are_set_and_labels_stay_short(call, tmp_path):
+    file = write(tmp_path / "all.jsonl", rows([0, 1], 300))
+    common = ("run", file, "--scenario", "free", "--out", "m")
+    call(*common, "--method", "cw")
+    call(*common, "--method", "cw", "--memory", 50)
+    call(*common, "--method", "nb", "--delay", 30)
+    content = json.loads((tmp_path / "m/results.json").read_text())
+    jsonschema.validate(content, SCHEMA)
+    told = {
+        run["key"][:2] + str("replay" in (h := run["hyperparameters"])): h for run in content["runs"]
+    }
+    assert told["cwTrue"]["replay"] == {"memory": 50, "admission": "balanced", "replays": 1, "batch": 32}
+    assert told["cwFalse"]["learner"]["eta"] == told["cwTrue"]["learner"]["eta"] == 0.9
+    assert told["cwFalse"]["text"]["ngrams"] == [1, 1]
+    assert (told["nbFalse"]["delay"], told["nbFalse"]["learner"]["estimator"]) == (30, "MultinomialNB")
+    (group,) = groups(content)
+    assert {entry.label for entry in group.entries} == {"cw", "cw (memory=50)", "nb"}
+    late = ["no-change (delay=30)", "majority (delay=30)"]
+    assert [label for label, *_ in group.progressive()][-4:] == ["no-change", "majority", *late]
+    code, out, _ = call("report", "m")
+    assert code == 0
+    assert "row by" in out
+    assert "Row by row, before it learns each, cw" in out
+
+
+def test_other_rows_of_standard_input_are_other_data(call, tmp_path, monkeypatch):
+    for classes, n in (([0, 1], 200), ([2, 3], 100), ([0, 1], 200)):
+        lines = "".join(json.dumps(row) + "\n" for row in rows(classes, n))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+        assert call("run", "-", "--method", "cw", "--out", "m")[0] == 0
+    content = json.loads((tmp_path / "m/results.json").read_text())
+    assert sorted(run["stream"]["rows"] for run in content["runs"]) == [100, 200]
+    assert len({group.title for group in groups(content)}) == 2
+
+
+def test_explain_names_columns_and_says_how_words_are_kept(call, tmp_path):
+    values = np.random.default_rng(0).normal(size=100)
+    table = [
+        {"price": float(a), "town": "xy"[i % 2], "label": f"k{a > 0}"} for i, a in enumerate(values)
+    ]
+    call("run", write(tmp_path / "t.csv", table), "--method", "cw", "--out", "t")
+    code, out, err = call("explain", "t")
+    assert code == 0
+    assert "price" in out
+    assert "town=x" in out
+    assert "vocabulary" not in err
+    call("run", write(tmp_path / "a.jsonl", rows([0, 1], 60)), "--method", "cw", "--out", "a")
+    assert "--set text.vocabulary=true" in call("explain", "a")[2]
+
+
+def test_an_update_says_which_classes_are_new(call, tmp_path):
+    call("run", write(tmp_path / "a.jsonl", rows([0, 1], 60)), "--method", "cw", "--out", "m")
+    more = write(tmp_path / "b.jsonl", rows([1, 2], 60, seed=1))
+    assert "new classes: c2\n" in call("update", "m", more)[1]
+    again = write(tmp_path / "c.jsonl", rows([1, 2], 60, seed=2))
+    assert json.loads(call("update", "m", again, "--json")[1])["new_classes"] == []
+
+
+def test_methods_tell_what_differs_for_texts(call):
+    listed = {m["name"]: m for m in json.loads(call("methods", "--json")[1])["methods"]}
+    assert (listed["nb"]["options"]["alpha"], listed["nb"]["of_texts"]) == (1.0, {"alpha": 0.001})
+    assert listed["svm"]["of_texts"] == {}
+    assert "did you mean 'cw'" in call("run", "digits", "--method", "CW")[2]
 
 
 def test_what_belongs_to_linear_methods_alone_says_so(call):

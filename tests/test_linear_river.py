@@ -194,6 +194,11 @@ def stream(n=300):
         yield {"a": rng.normal(3 * y), "colour": "red" if rng.random() < 0.2 + 0.6 * y else "blue"}, y
 
 
+def test_an_example_that_is_no_dictionary_is_refused():
+    with pytest.raises(ll.LifelongError, match="give a dictionary of features"):
+        to_river(linear.PA1()).learn_one("a text", "spam")
+
+
 @river
 def test_progressive_validation_is_that_of_one_by_one():
     from river import base, evaluate, metrics

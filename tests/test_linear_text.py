@@ -166,6 +166,12 @@ def test_what_is_no_text_is_refused(texts):
         TextClassifier().fit(texts, [0, 1])
 
 
+@pytest.mark.parametrize("labels", [["a", None], ["a", 1]])
+def test_labels_that_are_missing_or_of_two_kinds_are_refused(labels):
+    with pytest.raises(LifelongError, match="labels of one kind"):
+        TextClassifier().fit(["one text", "another"], np.array(labels, object))
+
+
 # ---- the classifier
 def corpus(seed=0, n=240, classes=3, length=12):
     """Texts of a few words of their class among many that are common."""
@@ -317,6 +323,9 @@ def test_the_largest_weights_are_the_classes_own_words():
     assert list(explain(model, "class 1")) == ["class 1"]
     with pytest.raises(LifelongError, match="unknown class"):
         explain(model, "class 7")
+    rows = CW().fit(np.eye(3), [1, 2, 3])
+    assert list(explain(rows, "2", names=["a", "b", "c"])) == [2]
+    assert explain(rows, 2, names=["a", "b", "c"])[2][0].feature == "b"
 
 
 def test_two_classes_have_opposite_weights():

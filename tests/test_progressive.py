@@ -213,6 +213,7 @@ def test_it_says_plainly_when_a_learner_is_below_the_bars():
     )
     assert below.verdict in str(below)
     assert below.scores["mine"].kappa_temporal < 0
+    assert below.below
     same = progressive_validation(Fixed(np.append(-1, y[:-1])), X, y, name="mine")
     assert same.verdict.startswith("mine is NO BETTER THAN no-change: ")
     above = progressive_validation(Fixed(y), X, y, name="mine")
