@@ -22,7 +22,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Column, Table
+from rich.table import Table
 
 from . import data as datasets_module
 from .errors import KnownFailure, LifelongError, at_least, unknown
@@ -468,29 +468,37 @@ def _report(folder: Path, content: dict[str, Any]) -> None:
 
 
 def _comparison(content: dict[str, Any]) -> Table:
+    """The comparison; columns that hold nothing are left out."""
     from .report import comparison
     from .report.words import size
 
-    rows = comparison(content)
-    ordered = any(row.row_by_row is not None for row in rows)
-    asked = ["row by row"] if ordered else []
-    table = Table(
-        Column("method", min_width=18, overflow="fold"), "seeds", "accuracy", *asked, "forgetting",
-        "vs naive (95 %)", "seconds", "memory", box=None,
-    )  # fmt: skip
-    for row in rows:
-        gap = row.to_naive
-        between = "-"
+    columns: dict[str, list[str]] = {}
+    for row in comparison(content):
+        gap, between = row.to_naive, "-"
         if gap is not None and row.role != "lower bound":
             between = f"{100 * gap.mean:+.1f}"
             if gap.low is not None and gap.high is not None:
                 between += f" [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
         spread = "" if row.sd is None else f" ± {100 * row.sd:.1f}"
-        table.add_row(
-            row.label, str(row.seeds), _percent(row.average_accuracy) + spread,
-            *([_percent(row.row_by_row)] if ordered else []), _percent(row.forgetting), between,
-            f"{row.seconds or 0:.1f}", size(row.memory_bytes),
-        )  # fmt: skip
+        cells = {
+            "method": row.label,
+            "seeds": str(row.seeds),
+            "accuracy": _percent(row.average_accuracy) + spread,
+            "row by row": _percent(row.row_by_row),
+            "forgetting": _percent(row.forgetting),
+            "vs naive (95 %)": between,
+            "seconds": f"{row.seconds or 0:.1f}",
+            "memory": size(row.memory_bytes),
+        }
+        for name, cell in cells.items():
+            columns.setdefault(name, []).append(cell)
+    kept = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
+    table = Table(box=None)
+    for name, column in kept.items():
+        width = min(18, max(map(len, column))) if name == "method" else None
+        table.add_column(name, min_width=width, overflow="fold")
+    for line in zip(*kept.values(), strict=True):
+        table.add_row(*line)
     return table
 
 

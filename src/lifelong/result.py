@@ -42,6 +42,8 @@ class Result:
 
     def summary(self) -> str:
         """A few lines: what was run, and every metric that was measured."""
+        from .report.words import size
+
         d = self.data
         tasks = f"{len(d['tasks'])} task" + "s" * (len(d["tasks"]) != 1)
         head = f"{d['method']} on {d['data']}, {d['scenario']} scenario, {tasks}"
@@ -64,7 +66,7 @@ class Result:
         cost = d["cost"]
         lines.append(
             f"  {cost['seconds']:.1f} s, {cost['samples_per_second']:,.0f} samples/s, "
-            f"memory {cost['memory_bytes'] / 1e6:.2f} MB, {cost['parameters']:,} parameters"
+            f"memory {size(cost['memory_bytes'])}, {cost['parameters']:,} parameters"
         )
         return "\n".join(lines)
 
