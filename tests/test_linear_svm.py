@@ -268,6 +268,21 @@ def test_a_saved_machine_goes_on(kind, tmp_path):
     assert np.array_equal(svm.scores(X), again.scores(X))
 
 
+@pytest.mark.parametrize(("gamma", "C"), [(None, 1.0), (0.01, 100.0)])
+def test_a_class_of_copies_of_others_under_a_smooth_kernel(gamma, C):
+    """f is flat and the margin block near to singular: its inverse drifts, and steps gain no more."""
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.normal(size=(480, 2)), np.eye(4)[rng.integers(0, 4, 480)]]
+    svm = IncrementalSVC(C=C, gamma=gamma)
+    svm.partial_fit(np.vstack([X, X[:80]]), np.repeat([0, 1], [480, 80]))
+    for i in range(20):
+        svm.partial_fit(X[[i]], [0]).remove([svm.ids_[7 * i]])
+    (machine,) = svm.machines_
+    dual, primal = machine.objective
+    assert machine.residual <= 1e-8
+    assert 0 <= (primal - dual) / dual <= 1e-10
+
+
 def test_a_kernel_under_which_the_margin_set_is_dependent():
     X = np.array([[-2, 1], [1, 0], [0, 2], [1, 1], [1, -1], [1, -2], [0, 0], [-2, 0]], float)
     y = [0, 1, 0, 1, 0, 1, 1, 0]

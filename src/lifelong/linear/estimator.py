@@ -18,7 +18,7 @@ from ..files import read_arrays, write_arrays
 from ..memory import Memory
 from ..samples import Samples
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Incremental(ClassifierMixin, BaseEstimator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,9 @@ class ExactSVM(BaseEstimator):
     Optimal is where g = Q alpha + y b - 1 is 0 within the bounds, at least 0 at alpha = 0, at
     most 0 at C. A set S of examples within the bounds is held at g_S = 0 by the inverse R of
 
-        [0, y_S'; y_S, Q_SS]
+        M = [0, y_S'; y_S, Q_SS]
 
+    R drifts where M is near to singular, as smooth kernels make it: what it answers is refined by M.
     An example that violates the conditions is brought to them by moving its alpha while S gives way
     (sec. 2.2), until its g is 0 and it joins S, or it meets a bound; a member of S that meets one leaves
     (R changes by bordering and its inverse, sec. 2.4). As in the active-set method (Scheinberg, JMLR 7,
@@ -39,16 +41,17 @@ class ExactSVM(BaseEstimator):
         rows_: ``[n]`` the number of each example, in no particular order.
         y_, alpha_, g_, bound_: ``[n]``: labels of -1 and 1, weights, gradient, upper bounds.
         b_: the intercept: f(x) = sum_i alpha_i y_i K(x_i, x) + b.
-        margin_: ``[s]`` the places of the margin set; ``R_[:s + 1, :s + 1]`` is the inverse above.
+        slack_: by how much more than rounding the conditions may be violated: 1, 10 or 100 times.
+        margin_: ``[s]`` the places of the margin set; ``M_`` and ``R_ [:s + 1, :s + 1]`` are M and R.
         cached_: the places whose rows of K are stored, ``K_[slot_[i], :n]`` for place ``i``.
     """
 
     def __init__(self) -> None:
         self.rows_ = np.empty(0, np.int64)
         self.y_, self.alpha_, self.g_, self.bound_ = np.empty((4, 0))
-        self.b_ = 0.0
+        self.b_, self.slack_ = 0.0, 1.0
         self.margin_ = np.empty(0, np.int64)
-        self.R_ = np.empty((8, 8))
+        self.M_, self.R_ = np.empty((2, 8, 8))
         self.cached_ = np.empty(0, np.int64)
         self.slot_ = np.empty(0, np.int64)
         self.K_ = np.empty((8, 8))
@@ -129,15 +132,21 @@ class ExactSVM(BaseEstimator):
 
     # ---- the way to the optimum
     def _solve(self, gram: Gram) -> None:
-        """Bring every violator to the conditions in turn, then check all of g computed anew."""
-        fresh = True
+        """Bring every violator to the conditions in turn, then check all of g computed anew.
+
+        Where 100 steps gain no more than rounding, so little of a violation as is left is let pass.
+        """
+        fresh, best, idle, self.slack_ = True, -np.inf, 0, 1.0
         for _ in range(1000 + 100 * len(self.rows_)):
             fresh &= not self._settle()
             c = self._violator(gram)
             if c is not None:
                 s = -np.sign(self.g_[c])
                 self._move(gram, c, s, self.bound_[c] if s > 0 else 0.0, join=True)
-                fresh = False
+                fresh, value = False, self.objective[0]
+                best, idle = (value, 0) if value > best + 4 * EPS * abs(best) else (best, idle + 1)
+                if idle == 100 and self.slack_ < 100:
+                    idle, self.slack_ = 0, 10 * self.slack_
             elif fresh:
                 return
             else:
@@ -160,7 +169,7 @@ class ExactSVM(BaseEstimator):
     @property
     def _tolerance(self) -> float:
         """What rounding leaves of g: it is a sum of alpha_j K_ij."""
-        return max(1e-12, 8 * EPS * self.alpha_.sum() * self._largest)
+        return self.slack_ * max(1e-12, 8 * EPS * self.alpha_.sum() * self._largest)
 
     def _violator(self, gram: Gram) -> int | None:
         """The place furthest from its condition, if any. Where S is empty, b is free: it is set here."""
@@ -198,8 +207,7 @@ class ExactSVM(BaseEstimator):
         """S = {j}, where b makes g_j = 0."""
         self._row(gram, j)
         self._shift(b)
-        self.margin_ = np.array([j])
-        self.R_[:2, :2] = [[-self.K_[self.slot_[j], j], self.y_[j]], [self.y_[j], 0]]
+        self._begin(j)
 
     def _move(self, gram: Gram, c: int, s: float, target: float, join: bool) -> None:
         """Move alpha_c to the side ``s`` up to ``target`` while S gives way; g_S stays 0.
@@ -211,7 +219,7 @@ class ExactSVM(BaseEstimator):
         row, g = self.y_[c] * self.y_ * self.K_[self.slot_[c], : len(self.y_)], self.g_[c]
         while len(S := self.margin_):
             h = np.append(self.y_[c], row[S])
-            beta = -self.R_[: len(h), : len(h)] @ h  # how b and alpha_S answer a change of alpha_c
+            beta = self._answer(h)  # how b and alpha_S answer a change of alpha_c
             kappa = row[c] + h @ beta  # how g_c does
             d = s * beta[1:]
             reach = np.full(len(S), np.inf)
@@ -229,19 +237,20 @@ class ExactSVM(BaseEstimator):
                 self.alpha_[c] = target
                 break
             if t == zero:
-                self._border(c, beta, kappa)
+                self._border(c, h, row[c], beta, kappa)
                 break
             self.alpha_[S[k]] = self.bound_[S[k]] if d[k] > 0 else 0.0
             self._contract(k)
         self._follow(self.alpha_ - before, self.b_ - b)
 
     def _settle(self) -> bool:
-        """Newton steps on S to g_S = 0 and y'alpha = 0 within the bounds; whether anything moved."""
-        moved, last = False, np.inf
+        """Newton steps on S to g_S = 0 and y'alpha = 0 within the bounds; whether they were needed."""
+        needed, last = False, np.inf
         while len(S := self.margin_):
             worst = max(np.abs(self.g_[S]).max(), abs(self.y_ @ self.alpha_))
             if worst <= self._tolerance / 10:
                 break
+            needed |= worst > self._tolerance
             if not np.isfinite(worst):
                 raise LifelongError("the SVM lost its numbers: scale the features, or lower C")
             if worst > last / 2:  # R has drifted
@@ -251,7 +260,7 @@ class ExactSVM(BaseEstimator):
                 continue
             last = worst
             r = np.append(self.y_ @ self.alpha_, self.g_[S])
-            step = -self.R_[: len(r), : len(r)] @ r
+            step = self._answer(r)
             d = step[1:]
             reach = np.full(len(S), np.inf)
             np.divide(np.where(d > 0, self.bound_[S] - self.alpha_[S], self.alpha_[S]), np.abs(d),
@@ -268,8 +277,7 @@ class ExactSVM(BaseEstimator):
                 last = np.inf
             self.b_ += t * step[0]
             self._follow(self.alpha_ - before, t * step[0])
-            moved = True
-        return moved
+        return needed
 
     def _empty(self, gram: Gram, i: int) -> None:
         """Bring alpha_i to 0, and keep it there: its bound is 0. The rest becomes optimal."""
@@ -306,11 +314,44 @@ class ExactSVM(BaseEstimator):
         return (self.y_ * alpha)[self.cached_] @ self.K_[: len(self.cached_), : len(alpha)]
 
     # ---- R
-    def _border(self, c: int, beta: np.ndarray, kappa: float) -> None:
-        """c joins S: the inverse of the bordered matrix."""
+    def _answer(self, h: np.ndarray) -> np.ndarray:
+        """-M^-1 h ``[s + 1]``, refined until what is left of h is rounding."""
+        n = len(h)
+        M, R = self.M_[:n, :n], self.R_[:n, :n]
+        beta, rest, last, anew = np.zeros(n), h, np.inf, False
+        while (size := np.abs(rest).max()) > 100 * EPS * (
+            np.abs(h).max() + M.max() * np.abs(beta).sum()
+        ):
+            if size > last / 2:  # R has drifted
+                if anew:
+                    break
+                self._renew()
+                beta, rest, last, anew = np.zeros(n), h, np.inf, True
+                continue
+            last = size
+            beta = beta - R @ rest
+            rest = h + M @ beta
+        return beta
+
+    def _renew(self) -> None:
+        """R from M."""
+        n = len(self.margin_) + 1
+        with suppress(np.linalg.LinAlgError):
+            self.R_[:n, :n] = np.linalg.inv(self.M_[:n, :n])
+
+    def _begin(self, j: int) -> None:
+        """S = {j}."""
+        self.margin_, own, y = np.array([j]), self.K_[self.slot_[j], j], self.y_[j]
+        self.M_[:2, :2] = [[0, y], [y, own]]
+        self.R_[:2, :2] = [[-own, y], [y, 0]]
+
+    def _border(self, c: int, h: np.ndarray, own: float, beta: np.ndarray, kappa: float) -> None:
+        """c joins S, whose column is ``[h, own]``: the inverse of the bordered matrix."""
         s = len(beta)
         if s == len(self.R_):
-            self.R_ = enlarged(self.R_, (2 * s, 2 * s))
+            self.M_, self.R_ = (enlarged(A, (2 * s, 2 * s)) for A in (self.M_, self.R_))
+        self.M_[s, :s] = self.M_[:s, s] = h
+        self.M_[s, s] = own
         self.R_[s, : s + 1] = self.R_[: s + 1, s] = 0
         u = np.append(beta, 1.0)
         self.R_[: s + 1, : s + 1] += np.outer(u / kappa, u)
@@ -319,9 +360,10 @@ class ExactSVM(BaseEstimator):
     def _contract(self, k: int) -> None:
         """The k-th member leaves S; the last one takes its place."""
         s, k1 = len(self.margin_), k + 1
-        R = self.R_[: s + 1, : s + 1]
-        R[[k1, s]] = R[[s, k1]]
-        R[:, [k1, s]] = R[:, [s, k1]]
+        M, R = self.M_[: s + 1, : s + 1], self.R_[: s + 1, : s + 1]
+        for A in (M, R):
+            A[[k1, s]] = A[[s, k1]]
+            A[:, [k1, s]] = A[:, [s, k1]]
         if s > 1:
             R[:s, :s] -= np.outer(R[:s, s] / R[s, s], R[s, :s])
         self.margin_[k] = self.margin_[-1]
@@ -338,16 +380,15 @@ class ExactSVM(BaseEstimator):
         self.margin_ = S[:0]
         if not len(S):
             return False
-        first = S[0]
-        self.margin_ = S[:1]
-        self.R_[:2, :2] = [[-self.K_[self.slot_[first], first], self.y_[first]], [self.y_[first], 0]]
+        self._begin(S[0])
         for c in S[1:]:
             row = self.y_[c] * self.y_ * self.K_[self.slot_[c], : len(self.y_)]
             h = np.append(self.y_[c], row[self.margin_])
-            beta = -self.R_[: len(h), : len(h)] @ h
+            beta = self._answer(h)
             kappa = row[c] + h @ beta
             if _free(kappa, row[c], h, beta):
-                self._border(c, beta, kappa)
+                self._border(c, h, row[c], beta, kappa)
+        self._renew()
         new = self.R_[: len(self.margin_) + 1, : len(self.margin_) + 1]
         return new.shape != old.shape or not np.allclose(new, old, rtol=1e-9, atol=0)
 
@@ -356,9 +397,11 @@ class ExactSVM(BaseEstimator):
         """Give up the room to grow, and with it what was left there."""
         margin = len(self.margin_) + 1
         self.K_ = self.K_[: len(self.cached_), : len(self.rows_)].copy()
-        R, self.R_ = self.R_, np.zeros((margin + 1, margin + 1))
-        if margin > 1:
-            self.R_[:margin, :margin] = R[:margin, :margin]
+        for name in ("M_", "R_"):
+            trimmed = np.zeros((margin + 1, margin + 1))
+            if margin > 1:
+                trimmed[:margin, :margin] = getattr(self, name)[:margin, :margin]
+            setattr(self, name, trimmed)
 
     def _place(self, row: int) -> int:
         return int(np.flatnonzero(self.rows_ == row)[0])
