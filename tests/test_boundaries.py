@@ -88,7 +88,7 @@ def test_boundaries_keep_their_distance():
         ("loss", {"windw": 3}, "did you mean 'window'"),
         ("loss", {"window": 0}, "at least 2"),
         ("drift", {"threshold": 0.0}, "threshold=0.0"),
-        ("drift", {"slack": "low"}, "give float"),
+        ("drift", {"slack": "low"}, "give a number"),
         ("told", {}, "needs the steps"),
         (None, {"window": 3}, "no boundaries"),
     ],

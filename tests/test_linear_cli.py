@@ -162,8 +162,8 @@ def test_a_table_of_numbers(call, tmp_path):
         (("--method", "cw", "--scenario", "free", "--test", "b.jsonl"), "--test is for tasks"),
         (("--method", "cw", "--scenario", "free", "--time-limit", 5), "--time-limit is for tasks"),
         (("--method", "cw", "--missing", "mean"), "--missing is for tables"),
-        (("--method", "cw", "--set", "cw.eta=abc"), "eta of cw is 'abc': give float"),
-        (("--method", "cw", "--set", "text.ngrams=2"), "ngrams of text is 2: give tuple"),
+        (("--method", "cw", "--set", "cw.eta=abc"), "eta of cw is 'abc': give a number"),
+        (("--method", "cw", "--set", "text.ngrams=2"), "ngrams of text is 2: give a list, as in"),
         (("--method", "cw", "--set", "text.ngrams=[1]"), "ngrams=(1,)"),
         (("--method", "cw", "--set", "text.weighting=foo"), "weighting 'foo'"),
         (("--method", "cw", "--memory", "1MB"), "give how many"),
@@ -335,6 +335,52 @@ def test_an_update_says_which_classes_are_new(call, tmp_path):
     assert "new classes: c2\n" in call("update", "m", more)[1]
     again = write(tmp_path / "c.jsonl", rows([1, 2], 60, seed=2))
     assert json.loads(call("update", "m", again, "--json")[1])["new_classes"] == []
+
+
+def test_a_model_of_arrays_refuses_what_it_has_not_learned(call, tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    np.savez("three.npz", x=x, y=(x[:, 0] > 0).astype(int))
+    np.savez("two.npz", x=x[:, :2], y=(x[:, 0] > 0).astype(int))
+    table = write(tmp_path / "t.csv", [{"a": 1.0, "label": "k"}])
+    assert call("run", "three.npz", "--method", "cw", "--out", "m")[0] == 0
+    for command in ("predict", "update"):
+        assert "shape [2], where the model has learned [3]" in call(command, "m", "two.npz")[2]
+        assert "is a table: this model has learned arrays" in call(command, "m", table)[2]
+
+
+@pytest.mark.parametrize("words", [("--by", "label"), ("--set", "stream.blur=0.5"), ("--tasks", "2")])
+def test_options_of_tasks_mean_nothing_to_what_is_read_once(call, words):
+    code, _, err = call("run", "-", "--method", "cw", *words)
+    assert (code, "is for tasks: this data is read once" in err) == (2, True)
+
+
+def test_numbers_beside_words_in_a_column_are_told_so(call, tmp_path):
+    lines = '{"text": "a b", "label": 1}\n{"text": "c d", "label": "x"}\n'
+    (tmp_path / "mixed.jsonl").write_text(lines)
+    err = call("run", "mixed.jsonl", "--method", "cw")[2]
+    assert "column 'label' of mixed.jsonl holds a number in one row and a string in another" in err
+
+
+def test_groups_have_a_table_each_and_those_below_the_bars_are_named(call, tmp_path):
+    words = [{"text": f"w{i % 7} x{i % 5}", "label": f"c{i // 20 % 2}"} for i in range(400)]
+    file = write(tmp_path / "sticky.jsonl", words)
+    for more in ((), ("--memory", 10)):
+        call("run", file, "--method", "cw", "--scenario", "free", "--out", "m", *more)
+    call("run", file, "--method", "cw", "--scenario", "class", "--out", "m")
+    _, out, _ = call("report", "m")
+    assert out.count("method") == 2
+    assert "sticky, free scenario" in out
+    flat = " ".join(out.split())
+    assert "cw and cw (memory=10) are no better than no-change, which is right 9" in flat
+
+
+def test_learners_that_solve_for_answers_are_asked_some_rows_at_once(call, tmp_path):
+    file = write(tmp_path / "a.jsonl", [{"text": f"w{i % 3}", "label": "one"} for i in range(100)])
+    for method, chunk, right in (("nb", 32, 94), ("cw", 1, 94)):
+        out = call("run", file, "--method", method, "--scenario", "free", "--json")[1]
+        found = json.loads(out)["runs"][0]["progressive"]
+        assert found["chunk"] == chunk
+        assert round(found["rows"] * found["scores"][method]["accuracy"]) == right  # all but the first
 
 
 def test_methods_tell_what_differs_for_texts(call):

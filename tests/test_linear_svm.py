@@ -268,6 +268,29 @@ def test_a_saved_machine_goes_on(kind, tmp_path):
     assert np.array_equal(svm.scores(X), again.scores(X))
 
 
+def test_a_mask_is_no_list_of_examples():
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    svm = IncrementalSVC().fit(X, X[:, 0] > 0)
+    with pytest.raises(LifelongError, match="true or false"):
+        svm.remove(np.arange(20) >= 15)
+    assert len(svm.ids_) == 20
+
+
+@pytest.mark.parametrize(("options", "word"), [({"gamma": "scale"}, "gamma"), ({"C": "x"}, "C")])
+def test_what_is_no_number_is_refused(options, word):
+    X = np.eye(2)
+    for kind in (IncrementalSVC, LASVM):
+        with pytest.raises(LifelongError, match=f"{word}='.*': give a number"):
+            kind(**options).fit(X, [0, 1])
+
+
+def test_the_parameters_are_what_was_learned():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150, 4))
+    model = LASVM().fit(X, (X[:, 0] > 0).astype(int))
+    assert model.parameters == np.count_nonzero(model.alpha_) + 1 < 152
+
+
 @pytest.mark.parametrize(("gamma", "C"), [(None, 1.0), (0.01, 100.0)])
 def test_a_class_of_copies_of_others_under_a_smooth_kernel(gamma, C):
     """f is flat and the margin block near to singular: its inverse drifts, and steps gain no more."""

@@ -152,6 +152,9 @@ def test_transform_gives_rows_that_scipy_can_add():
         (HashingText("tf-idf"), "did you mean 'tfidf'"),
         (HashingText(analyzer="words"), "did you mean 'word'"),
         (HashingText(ngrams=(2, 1)), "ngrams"),
+        (HashingText(ngrams=2), "ngrams"),
+        (HashingText(ngrams=("a", "b")), "ngrams"),
+        (HashingText(bits=10.5), "bits"),
         (HashingText(bits=40), "bits=40"),
     ],
 )
@@ -164,6 +167,12 @@ def test_options_that_make_no_sense_are_refused(rows, words_):
 def test_what_is_no_text_is_refused(texts):
     with pytest.raises(LifelongError, match="text"):
         TextClassifier().fit(texts, [0, 1])
+
+
+def test_true_and_false_stay_what_they_are():
+    model = TextClassifier().fit(["one text", "another"], [True, False])
+    with pytest.raises(LifelongError, match="label 2 is of another kind"):
+        model.partial_fit(["third"], [2])
 
 
 @pytest.mark.parametrize("labels", [["a", None], ["a", 1]])
@@ -297,6 +306,7 @@ def test_replay_keeps_what_else_is_forgotten():
     assert len(replay.memory_) == 60
     assert set(Counter(replay.memory_.samples.y.tolist()).values()) == {20}
     assert replay.learner_.vectorizer_.documents_ == 600  # rehearsed texts are not counted again
+    assert Replay().memory_bytes == 0
     assert replay.memory_bytes == sum(len(t.encode()) for t in replay.memory_.samples.x)
 
 
@@ -347,3 +357,7 @@ def test_what_two_models_answer_differently():
     gained = (after == y).sum() - (before == y).sum()
     assert found.fixed - found.broken == gained
     assert diff(a, a, texts).counts == {}
+    with pytest.raises(LifelongError, match="give one a row"):
+        diff(a, b, texts, y[:5])
+    with pytest.raises(LifelongError, match="top=0"):
+        explain(a, top=0)

@@ -213,10 +213,15 @@ def test_it_says_plainly_when_a_learner_is_below_the_bars():
     )
     assert below.verdict in str(below)
     assert below.scores["mine"].kappa_temporal < 0
-    assert below.below
+    assert below.below == "no-change"
     same = progressive_validation(Fixed(np.append(-1, y[:-1])), X, y, name="mine")
     assert same.verdict.startswith("mine is NO BETTER THAN no-change: ")
     above = progressive_validation(Fixed(y), X, y, name="mine")
+    assert above.below is None
+    late = progressive_validation(Fixed(y), X, y, name="mine", delay=120)
+    assert "no label came before the last row was asked" in late.verdict
+    with pytest.raises(ll.LifelongError, match="that of a bar"):
+        progressive_validation(Fixed(y), X, y, name="majority")
     assert above.verdict == "mine is above no-change and majority"
     y = np.resize([0, 0, 1, 0, 1], 120)
     flat = progressive_validation(Fixed(np.zeros(120, int) + (np.arange(120) < 2)), X, y, name="mine")

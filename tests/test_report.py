@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import warnings
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from typing import Any
@@ -180,6 +181,14 @@ def test_one_seed_has_no_interval():
 
 def test_equal_runs_are_not_distinguishable():
     assert paired({1: 0.9, 2: 0.8}, {1: 0.9, 2: 0.8}).distinguishable is False
+
+
+def test_letters_without_a_font_are_no_noise():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shares, names = np.eye(2), ["体育", "财经"]
+        plot = figures.draw("x", "x", lambda: figures.heat_map(shares, names, "cw", "answered", "true"))
+    assert "体育" in plot.svg
 
 
 def test_seeds_that_change_nothing_are_no_evidence():

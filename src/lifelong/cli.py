@@ -17,10 +17,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
@@ -31,6 +31,9 @@ from .method import part_names
 from .result import Result, bundle, read
 from .runner import TimeUp
 from .spec import OF_NETWORKS, Spec
+
+if TYPE_CHECKING:
+    from .report import Row
 
 app = typer.Typer(
     add_completion=False,
@@ -347,7 +350,7 @@ def show(
         print(learner)
         print(
             f"{len(learner.classes_)} classes, {learner.parameters:,} parameters, "
-            f"{learner.memory_bytes:,} bytes of stored examples; what weighs most: lifelong explain"
+            f"{learner.memory_bytes:,} bytes of stored examples"
         )
         return
     made = architecture(load(find(model)))
@@ -370,7 +373,6 @@ def explain(
     from .linear.runner import names_of_columns
     from .update import find
 
-    at_least(1, top=top)
     learner = _linear(model)
     found = weights_of(learner, label, top, names_of_columns(find(model)))
     unnamed = any(w.feature.startswith("#") for weights in found.values() for w in weights)
@@ -467,13 +469,24 @@ def _report(folder: Path, content: dict[str, Any]) -> None:
     print(f"report: {write_report(content, folder)}")
 
 
-def _comparison(content: dict[str, Any]) -> Table:
-    """The comparison; columns that hold nothing are left out."""
+def _comparison(content: dict[str, Any]) -> Group:
+    """A table for each group of comparable runs."""
     from .report import comparison
+
+    rows = comparison(content)
+    titles = dict.fromkeys(row.group for row in rows)
+    tables = [_table([row for row in rows if row.group == title]) for title in titles]
+    for title, table in zip(titles, tables, strict=True):
+        table.title = title if len(titles) > 1 else None
+    return Group(*tables)
+
+
+def _table(rows: list[Row]) -> Table:
+    """Methods beside each other; columns that hold nothing are left out."""
     from .report.words import size
 
     columns: dict[str, list[str]] = {}
-    for row in comparison(content):
+    for row in rows:
         gap, between = row.to_naive, "-"
         if gap is not None and row.role != "lower bound":
             between = f"{100 * gap.mean:+.1f}"
@@ -493,7 +506,7 @@ def _comparison(content: dict[str, Any]) -> Table:
         for name, cell in cells.items():
             columns.setdefault(name, []).append(cell)
     kept = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
-    table = Table(box=None)
+    table = Table(box=None, title_justify="left")
     for name, column in kept.items():
         width = min(18, max(map(len, column))) if name == "method" else None
         table.add_column(name, min_width=width, overflow="fold")

@@ -33,6 +33,13 @@ def accept(options: Iterable[str], accepted: Iterable[str], of: str) -> None:
             raise unknown(f"option of {of}", option, accepted)
 
 
+TYPES = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "a word",
+    tuple: "a list, as in [1,2]", type(None): "null",
+}  # fmt: skip
+"""What the types of options are called on the command line."""
+
+
 def of_types(options: Mapping[str, Any], kind: type, of: str) -> None:
     """Refuse an option whose value is not of the type that ``kind``'s field of that name has."""
     hints = get_type_hints(kind)
@@ -42,7 +49,7 @@ def of_types(options: Mapping[str, Any], kind: type, of: str) -> None:
         kinds = tuple(get_origin(kind) or kind for kind in kinds)
         fine = isinstance(value, kinds) or (float in kinds and isinstance(value, int))
         if not fine or (isinstance(value, bool) and bool not in kinds):
-            words = " or ".join(kind.__name__ for kind in kinds)
+            words = " or ".join(TYPES.get(kind, kind.__name__) for kind in kinds)
             raise LifelongError(f"{name} of {of} is {value!r}: give {words}")
 
 

@@ -63,7 +63,9 @@ def fitting(model: Path, data: str, target: str, test: str | None, text: str = "
             named = data in sets.TEXTS
             return sets.published_texts(data) if named else sets.texts(data, text, target, test=test)
         if scaling is None:
-            return sets.load(data)
+            dataset = sets.load(_no_table(data))
+            _fits(linear, dataset.train.x)
+            return dataset
         return sets.table(data, target, test=test, encoder=scaling)
     learner, extra, _ = load_all(model)
     kind, encoder = _kind(data, extra), _encoder(extra)
@@ -91,8 +93,25 @@ def _linear(
     elif learner.takes_texts:
         x, labels = sets.unlabelled_texts(data, text, target)
     else:
-        x, labels = _arrays(Path(data).expanduser())
+        x, labels = _arrays(Path(_no_table(data)).expanduser())
+        _fits(learner, x)
     return learner.predict(x).tolist(), labels
+
+
+def _no_table(data: str) -> str:
+    """The data, for a model of arrays."""
+    if sets.kind(data) == "tables":
+        raise LifelongError(f"{data} is a table: this model has learned arrays; give it those")
+    return data
+
+
+def _fits(learner: Any, x: np.ndarray) -> None:
+    """Refuse rows that are not as wide as those learned."""
+    if x.shape[1:] != (learner.n_features_in_,):
+        raise LifelongError(
+            f"inputs have shape {list(x.shape[1:])}, where the model has learned "
+            f"[{learner.n_features_in_}]: give it the same columns"
+        )
 
 
 def _inputs(

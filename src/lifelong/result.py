@@ -61,7 +61,8 @@ class Result:
             told = ", ".join(f"{who} {100 * s['accuracy']:.2f} %" for who, s in bars.items())
             drifts = ", ".join(f"{row + 1:,}" for row in progressive["drifts"][:8])
             more = ", ..." if len(progressive["drifts"]) > 8 else ""
-            lines.append(f"  before learning: {told}; {progressive['verdict']}")
+            asked = f" (asked {n} rows at once)" if (n := progressive["chunk"]) > 1 else ""
+            lines.append(f"  before learning{asked}: {told}; {progressive['verdict']}")
             lines.append(f"  drifts at rows {drifts}{more}" if drifts else "  no drift found")
         cost = d["cost"]
         lines.append(

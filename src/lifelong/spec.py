@@ -44,7 +44,7 @@ OF_NETWORKS = (
     "output_space", "class_weights", "evaluate_every",
 )  # fmt: skip
 """The options that mean nothing to a linear learner."""
-OF_TASKS = ("test", "stream", "tasks", "classes_per_task", "time_limit")
+OF_TASKS = ("by", "test", "stream", "tasks", "classes_per_task", "time_limit")
 """Those that mean nothing to rows that come by once."""
 OF_TABLES = ("image_size", "scale", "missing")
 """Those that mean nothing to texts."""
@@ -182,7 +182,8 @@ class Spec:
         if self.takes_texts:
             self.refuse(OF_TABLES, "is for tables and images: this data holds texts")
         options = self._set()
-        options.pop("stream", None)
+        if options.pop("stream", None) and self.flows:
+            raise LifelongError("--set stream... is for tasks: this data is read once, row by row")
         mine = {self.method, "text", "replay"}
         for part in options:
             if part not in mine:

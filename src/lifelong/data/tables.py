@@ -339,6 +339,12 @@ def reading(file: Path | str) -> Iterator[None]:
     try:
         yield
     except (pyarrow.ArrowException, OSError, UnicodeError) as error:
+        if mixed := re.search(r"Column\(/(.+)\) changed from (\w+) to (\w+)", str(error)):
+            name, first, then = mixed.groups()
+            raise LifelongError(
+                f"column {name!r} of {file} holds a {first} in one row and a {then} in another: "
+                "write all of them alike"
+            ) from None
         if "Empty CSV" in str(error):
             raise LifelongError(f"{file} holds no rows: give it a header and rows") from None
         raise LifelongError(

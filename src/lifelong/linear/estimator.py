@@ -186,8 +186,9 @@ class Incremental(ClassifierMixin, BaseEstimator):
         known = {label: i for i, label in enumerate(self.classes_.tolist())}
         new = [label for label in coming[np.argsort(first)].tolist() if label not in known]
         if new:
-            if known and isinstance(new[0], str) != isinstance(next(iter(known)), str):
-                raise LifelongError(f"label {new[0]!r} is of another kind than {self.classes_[0]!r}")
+            first_known = next(iter(known), new[0])
+            if any(isinstance(new[0], kind) != isinstance(first_known, kind) for kind in (str, bool)):
+                raise LifelongError(f"label {new[0]!r} is of another kind than {first_known!r}")
             known |= {label: len(known) + i for i, label in enumerate(new)}
             self.classes_ = np.array(list(known))
             self._widen(len(known))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..errors import LifelongError, unknown
+from ..errors import LifelongError, at_least, unknown
 from .online import Online
 from .replay import Replay
 from .text import TextClassifier
@@ -47,6 +47,7 @@ def explain(
         LifelongError: for a learner without weights, or an unknown class.
     """
     check_is_fitted(learner)
+    at_least(1, top=top)
     known: Mapping[int, str] = dict(enumerate([] if names is None else names))
     while isinstance(learner, TextClassifier | Replay):
         if isinstance(learner, TextClassifier):
@@ -126,5 +127,7 @@ def flips(before: Any, after: Any, y: Any = None) -> Flips:
     fixed = broken = None
     if y is not None:
         y = np.array(list(y), object)
+        if len(y) != len(before):
+            raise LifelongError(f"{len(before)} rows and {len(y)} labels: give one a row")
         fixed, broken = int((after[rows] == y[rows]).sum()), int((before[rows] == y[rows]).sum())
     return Flips(len(before), rows, before[rows], after[rows], dict(counts.most_common()), fixed, broken)

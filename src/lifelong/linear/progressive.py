@@ -25,6 +25,11 @@ from ..errors import LifelongError, at_least
 
 ERRORS = PageHinkley(slack=0.005, threshold=50.0, distance=30)
 """The Page-Hinkley test for a sequence of errors that are 0 or 1."""
+BARS = {
+    "no-change": "repeating the last label",
+    "majority": "always giving the most frequent label",
+}
+"""What needs no learning."""
 NONE = -1
 """The answer of who has not learned anything yet: it is wrong."""
 
@@ -67,24 +72,23 @@ class Progressive:
     """In predicting and learning."""
 
     @property
-    def below(self) -> bool:
-        """Whether what needs no learning is right as often, or more."""
-        bars = (self.scores[bar].accuracy for bar in ("no-change", "majority"))
-        return self.scores[self.name].accuracy <= max(bars)
+    def below(self) -> str | None:
+        """The bar, of those that need no learning, that is right as often, or more."""
+        if self.delay >= self.rows:
+            return None
+        mine = self.scores[self.name].accuracy
+        return next((bar for bar in BARS if self.scores[bar].accuracy >= mine), None)
 
     @property
     def verdict(self) -> str:
         """Whether the learner is worth anything here, in one line."""
-        mine = self.scores[self.name].accuracy
-        for bar, instead in (
-            ("no-change", "repeating the last label"),
-            ("majority", "always giving the most frequent label"),
-        ):
-            p = self.scores[bar].accuracy
-            if p >= mine:
-                word = "BELOW" if p > mine else "NO BETTER THAN"
-                return f"{self.name} is {word} {bar}: {instead} is right {_percent(p)} % of the time"
-        return f"{self.name} is above no-change and majority"
+        if self.delay >= self.rows:
+            return f"no label came before the last row was asked: {self.name} had nothing to learn from"
+        if (bar := self.below) is None:
+            return f"{self.name} is above no-change and majority"
+        p = self.scores[bar].accuracy
+        word = "BELOW" if p > self.scores[self.name].accuracy else "NO BETTER THAN"
+        return f"{self.name} is {word} {bar}: {BARS[bar]} is right {_percent(p)} % of the time"
 
     def to_json(self, ids: np.ndarray | None = None, points: int = 200) -> dict[str, Any]:
         """For a result file: the windowed accuracies at so many rows at most.
@@ -97,6 +101,7 @@ class Progressive:
             "name": self.name,
             "rows": self.rows,
             "delay": self.delay,
+            "chunk": self.chunk,
             "window": self.window,
             "scores": {
                 who: {k: v if np.isfinite(v) else None for k, v in vars(s).items()}
@@ -207,10 +212,12 @@ def progressive_validation(
         raise LifelongError(f"{rows} rows and {len(y)} labels: give one a row, and at least one row")
     check_classification_targets(y)
     labels, truth = np.unique(y, return_inverse=True)
+    name = name or type(estimator).__name__
+    if name in BARS:
+        raise LifelongError(f"name={name!r} is that of a bar: give the learner another")
     started = time.perf_counter()
     mine = _answers(estimator, X, y, labels, classes, delay, chunk)
     seconds = time.perf_counter() - started
-    name = name or type(estimator).__name__
     return judged(name, truth, mine, delay, chunk, window, fading, detector, seconds)
 
 

@@ -80,7 +80,7 @@ class Replay(Wrapper):
     @property
     def memory_bytes(self) -> int:
         """Bytes of stored examples."""
-        samples = self.memory_.samples
+        samples = self.memory_.samples if hasattr(self, "memory_") else None
         if samples is None:
             return 0
         if not self.takes_texts:

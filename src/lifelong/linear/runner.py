@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,16 @@ from .defaults import make, weighting
 from .estimator import FORMAT, Incremental, pack, unpack
 from .progressive import NONE, judged
 from .replay import Replay
+from .sums import Additive
 from .text import HashingText, TextClassifier
+from .wrapper import Wrapper
 
 BLOCK, GUARDS = 2048, 1000
 """Rows that are learned at once; rows of a task that are kept to judge updates on."""
 WINDOW = 1000
 """The latest rows over which accuracy is told in the order of time; a fifth of all, if that is less."""
 CHUNK = 32
-"""Rows that are asked, then learned, at once by a learner that does not go row by row."""
+"""Rows, behind as many one by one, that a learner that solves anew for every answer is asked at once."""
 SEQUENCES = ("truth", "answers", "ids")
 """What a :class:`Book` keeps of every row of a stream in the order of time."""
 
@@ -207,8 +210,11 @@ class _Session:
     ) -> None:
         self.learner, self.tests, self.epochs, self.seed = learner, tests, epochs, seed
         self.delay, self.late, self.waiting = delay, 0, deque[tuple[Any, np.ndarray]]()
-        self.step = max(1, delay // 10) if delay else 0 if learner.by_row else CHUNK
-        """Rows of a stream in the order of time that are asked at once; 0: one by one."""
+        core = learner
+        while isinstance(core, Wrapper):
+            core = core.learner_ if hasattr(core, "learner_") else make(core.learner)
+        self.step = max(1, delay // 10) if delay else CHUNK if isinstance(core, Additive) else 1
+        """Rows of a stream in the order of time that are asked at once."""
         self.options = settings(learner)
         rows = [samples.id for task in tests for samples in (task.train, task.test)]
         self.numbered = not rows or len(every := np.concatenate(rows)) == every.max() + 1
@@ -255,11 +261,13 @@ class _Session:
 
     def progress(self, x: Any, labels: np.ndarray, ids: np.ndarray | None) -> None:
         """Ask, then teach; with ``ids``, the rows are in the order of time, and noted."""
-        started, step = time.monotonic(), self.step
-        if ids is None or not step:
+        started = time.monotonic()
+        if ids is None or (self.learner.by_row and not self.delay):
             given = self.learner.progress(x, labels)
         else:
-            parts = (slice(i, i + step) for i in range(0, len(labels), step))
+            single = 0 if self.delay else min(len(labels), max(0, self.step - self.book.met))
+            starts = [*range(single), *range(single, len(labels), self.step)]
+            parts = (slice(*ends) for ends in pairwise([*starts, len(labels)]))
             given = np.concatenate([self._late(x[part], labels[part]) for part in parts])
         self.book.seconds += time.monotonic() - started
         self.book.hits += int((given == labels).sum())
@@ -334,7 +342,8 @@ class _Session:
         book = self.book
         if book.truth:
             truth, answers, ids = book.arrays().values()
-            found = judged(method, truth, answers, self.delay, window=min(WINDOW, -(-len(truth) // 5)))
+            window = min(WINDOW, -(-len(truth) // 5))
+            found = judged(method, truth, answers, self.delay, self.step, window)
             about["progressive"] = found.to_json(ids if self.numbered else None)
         result = Result(
             {

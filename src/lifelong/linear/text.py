@@ -105,9 +105,11 @@ class HashingText(TransformerMixin, BaseEstimator):
     def _start(self) -> None:
         one_of("weighting", self.weighting, WEIGHTINGS)
         one_of("analyzer", self.analyzer, ANALYZERS)
-        if len(self.ngrams) != 2 or not 1 <= self.ngrams[0] <= self.ngrams[1]:
+        ngrams = self.ngrams if isinstance(self.ngrams, tuple | list) else ()
+        whole = len(ngrams) == 2 and all(isinstance(n, int | np.integer) for n in ngrams)
+        if not whole or not 1 <= ngrams[0] <= ngrams[1]:
             raise LifelongError(f"ngrams={self.ngrams}: give the shortest and the longest, as in (1, 2)")
-        if not 1 <= self.bits <= 30:
+        if not isinstance(self.bits, int | np.integer) or not 1 <= self.bits <= 30:
             raise LifelongError(f"bits={self.bits}: give 1 to 30")
         self.df_ = np.zeros(1 << self.bits if self.weighting == "tfidf" else 0, np.int32)
         self.documents_ = 0

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +35,16 @@ PALETTE = [
 ]
 MARKERS = "os^DvPX*<>hp"
 
+OTHER_SCRIPTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei",
+    "Noto Sans Arabic", "Noto Sans Devanagari", "Arial Unicode MS",
+)  # fmt: skip
+"""Fonts that hold what DejaVu Sans does not: Han, kana, Hangul, Devanagari."""
+
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "lifelong",
-    "font.family": "DejaVu Sans",
     "font.size": 11,
     "text.parse_math": False,
     "text.color": INK,
@@ -127,8 +135,18 @@ def style() -> Iterator[None]:
     """The style of all figures, in force only while one is drawn."""
     from matplotlib import rc_context
 
-    with rc_context(STYLE):
+    with rc_context(STYLE | {"font.family": fonts()}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a PNG has boxes there, an SVG the text
         yield
+
+
+@cache
+def fonts() -> list[str]:
+    """What letters are drawn with: those of other scripts where a font of theirs is installed."""
+    from matplotlib.font_manager import fontManager
+
+    there = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in there)]
 
 
 def draw(name: str, alt: str, make: Callable[[], Figure | None]) -> Plot | None:

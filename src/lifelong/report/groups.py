@@ -173,8 +173,8 @@ class Group:
     def rest(self) -> str:
         """Such as "5 tasks, split, output space seen"."""
         tasks = "1 task" if self.length == 1 else f"{self.length} tasks"
-        rows = self.entries[0].first.get("stream", {}).get("rows")
-        size = f"{rows:,} rows" if rows else ""
+        stream = self.entries[0].first.get("stream", {})
+        size = f"{stream['rows']:,} rows ({stream['fingerprint'][:6]})" if "rows" in stream else ""
         return ", ".join(filter(None, [tasks, size, self.kind, f"output space {self.output_space}"]))
 
     @property

@@ -444,7 +444,10 @@ class Section:
             s = found["scores"][who]
             kappas = [f"{s[k]:.3f}" if s[k] is not None else DASH for k in _KAPPAS]
             drifts = str(len(found["drifts"])) if who == found["name"] else DASH
-            body.append([names.get(label, escape(label)), percent(s["accuracy"]), *kappas, drifts])
+            at_once = str(found["chunk"]) if who == found["name"] else DASH
+            body.append(
+                [names.get(label, escape(label)), percent(s["accuracy"]), *kappas, drifts, at_once]
+            )
         figure = self.figure(
             "progressive",
             "Accuracy on the latest rows, each predicted before it was learned.",
@@ -452,7 +455,7 @@ class Section:
             "Accuracy on the latest rows, each predicted before it was learned; the first seed of each"
             " method. Marks at the foot: where its errors had risen (Page-Hinkley test).",
         )
-        header = ["method", "accuracy, %", "kappa", "kappa-temporal", "drifts"]
+        header = ["method", "accuracy, %", "kappa", "kappa-temporal", "drifts", "rows asked at once"]
         note = (
             '<p class="note">no-change repeats the last label known, majority gives the most frequent'
             " so far; an answer before any label is known is wrong. Kappa is above chance,"

@@ -247,10 +247,15 @@ def _row_by_row(group: Group) -> str:
     if group.scenario != "free" or not asked:
         return ""
     best = max(asked, key=lambda e: e.mean("prequential_accuracy") or 0.0)
-    found = [e.first["progressive"] for e in asked if e.first.get("progressive")]
-    below = [p["verdict"] for p in found if p["below"]]
     text = (
         f"Row by row, before it learns each, {best.label} is right most often,"
-        f" {percent(best.mean('prequential_accuracy'))} %"
+        f" {percent(best.mean('prequential_accuracy'))} %."
     )
-    return f"{text}; {listed(below)}." if below else f"{text}."
+    below: dict[str, list[str]] = {}
+    for entry in asked:
+        if (found := entry.first.get("progressive")) and (bar := found["below"]):
+            share = percent(found["scores"][bar]["accuracy"])
+            below.setdefault(f"{bar}, which is right {share} % of the time", []).append(entry.label)
+    for bar, labels in below.items():
+        text += f" {listed(labels)} {'is' if len(labels) == 1 else 'are'} no better than {bar}."
+    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,8 @@ class Kernelled(Incremental):
         one_of("kernel", self.kernel, KERNELS)
         gamma = 1.0 if self.gamma is None else self.gamma
         for name, value in {"C": self.C, "gamma": gamma, "degree": self.degree}.items():
-            if not 0 < value < np.inf:
-                raise LifelongError(f"{name}={value}: give a number above 0")
+            if not isinstance(value, Real) or not 0 < value < np.inf:
+                raise LifelongError(f"{name}={value!r}: give a number above 0")
         if self.degree != int(self.degree):
             raise LifelongError(f"degree={self.degree}: give a whole number, or it is no kernel")
         if not 0 <= self.coef0 < np.inf:

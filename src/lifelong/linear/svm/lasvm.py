@@ -49,8 +49,8 @@ class LASVM(Kernelled):
             )
         if not 0 < self.tau < np.inf:
             raise LifelongError(f"tau={self.tau}: give a number above 0")
-        if self.budget is not None and self.budget < 2:
-            raise LifelongError(f"budget={self.budget}: give at least 2, or None")
+        if self.budget is not None and (self.budget != int(self.budget) or self.budget < 2):
+            raise LifelongError(f"budget={self.budget}: give a whole number from 2, or None")
         self.X_, self.squares_ = np.empty((0, self.n_features_in_)), np.empty(0)
         self.codes_ = np.empty(0, np.int64)
         self.K_ = np.empty((8, 8))
@@ -179,6 +179,11 @@ class LASVM(Kernelled):
         """The dual's value of each machine: sum_i y_i alpha_i - alpha'K alpha / 2."""
         y = self._signs(self.codes_)
         return ((self.alpha_ * y).sum(1) + (self.alpha_ * self.g_).sum(1)) / 2
+
+    @property
+    def parameters(self) -> int:
+        """The weights that are not 0, and an intercept a machine."""
+        return int(np.count_nonzero(self.alpha_)) + len(self.b_)
 
     @property
     def memory_bytes(self) -> int:

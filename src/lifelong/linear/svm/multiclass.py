@@ -148,6 +148,8 @@ class IncrementalSVC(Kernelled):
         """
         check_is_fitted(self)
         wanted = np.unique(np.atleast_1d(ids))
+        if wanted.dtype == bool:
+            raise LifelongError("ids are true or false: give numbers, as in remove(svm.ids_[mask])")
         if not np.isin(wanted, self.ids_).all():
             lacking = wanted[~np.isin(wanted, self.ids_)][0]
             raise LifelongError(f"example {lacking} is not held: ids_ lists those that are")
