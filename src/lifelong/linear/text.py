@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from threading import local
@@ -23,10 +24,6 @@ ANALYZERS = ("word", "char")
 WEIGHTINGS = ("binary", "count", "tf", "tfidf")
 BLOCK = 1 << 19
 """Bytes of text, about, that are turned into rows at once: what is made of them stays in the cache."""
-
-
-Counted = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""A block's bytes, where each entry's n-gram stands in them, and the entries as CSR: counts."""
 
 
 @dataclass(eq=False, repr=False)
@@ -119,15 +116,18 @@ class HashingText(TransformerMixin, BaseEstimator):
     # ---- rows
     def blocks(self, texts: np.ndarray, learn: bool) -> Iterator[sp.csr_array]:
         """The rows of some texts at a time; while they are used, a second thread counts the next."""
-        blocks = _blocks(texts)
-        first = self._count(*next(blocks), learn)
+        blocks, ahead = _blocks(texts), deque[Future[sp.csr_array]]()
+        first = next(blocks)
         with ThreadPoolExecutor(1) as second:  # starts no thread for one block alone
-            counted = None
-            for text, ends in blocks:
-                before = first if counted is None else counted.result()
-                counted = second.submit(self._count, text, ends, learn)
-                yield self._weigh(before, learn)
-            yield self._weigh(first if counted is None else counted.result(), learn)
+            for block in blocks:
+                for coming in [block] if ahead else [first, block]:
+                    ahead.append(second.submit(self._block, *coming, learn))
+                if len(ahead) > 2:
+                    yield ahead.popleft().result()
+            if not ahead:
+                yield self._block(*first, learn)
+            while ahead:
+                yield ahead.popleft().result()
 
     def _rows(self, texts: Any, learn: bool) -> sp.csr_array:
         if not hasattr(self, "documents_"):
@@ -136,28 +136,26 @@ class HashingText(TransformerMixin, BaseEstimator):
         rows = parts[0] if len(parts) == 1 else sp.vstack(parts, "csr")
         return _distinct(rows)
 
-    def _count(self, text: np.ndarray, ends: np.ndarray, learn: bool) -> Counted:
+    def _block(self, text: np.ndarray, ends: np.ndarray, learn: bool) -> sp.csr_array:
+        """The rows of texts that stand one after another in ``text``."""
         low, high = self.ngrams
         characters = self.analyzer == "char"
         shortest = 1 if characters else 2  # bytes of a token: two letters between ideographs
         most = (high - low + 1) * (len(text) // shortest + len(ends))
-        indices, values = np.empty(most, np.int32), np.empty(most, np.float32)
+        indices, values = _scratch("indices", most, np.int32), _scratch("values", most, np.float32)
         indptr = np.zeros(len(ends), np.int32)
         spans = np.empty((most if learn and self.vocabulary else 0, 2), np.int64)
         columns = 1 << self.bits
         size = tokens.features(
-            text, ends, characters, low, high, np.uint64(columns - 1), _place(columns),
-            indices, values, indptr, spans,
+            text, ends, characters, low, high, np.uint64(columns - 1),
+            _scratch("place", columns, np.int32), indices, values, indptr, spans,
         )  # fmt: skip
-        return text, spans, values[:size], indices[:size], indptr
-
-    def _weigh(self, counted: Counted, learn: bool) -> sp.csr_array:
-        text, spans, values, indices, indptr = counted
+        indices, values = indices[:size].copy(), values[:size].copy()
         if len(spans):
             self._name(text, indices, spans)
         how = WEIGHTINGS.index(self.weighting)
         self.documents_ = tokens.weigh(how, learn, self.df_, self.documents_, indices, values, indptr)
-        return _distinct(sp.csr_array((values, indices, indptr), (len(indptr) - 1, 1 << self.bits)))
+        return _distinct(sp.csr_array((values, indices, indptr), (len(ends) - 1, columns)))
 
     def _merge(self, others: list[Self], base: Self | None) -> None:
         """Add what others counted, less what all of them had counted at the start: the base's."""
@@ -259,11 +257,11 @@ def _distinct(rows: sp.csr_array) -> sp.csr_array:
     return rows
 
 
-def _place(columns: int) -> np.ndarray:
-    """Scratch for :func:`~lifelong.linear.tokens.features`, one a thread."""
-    if len(getattr(_scratch, "place", ())) != columns:
-        _scratch.place = np.empty(columns, np.int32)
-    return _scratch.place
+def _scratch(name: str, size: int, dtype: type) -> np.ndarray:
+    """An array of at least that size whose content means nothing, the thread's own: new ones cost."""
+    if len(getattr(_held, name, ())) < size:
+        setattr(_held, name, np.empty(size, dtype))
+    return getattr(_held, name)
 
 
-_scratch = local()
+_held = local()

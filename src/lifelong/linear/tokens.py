@@ -16,7 +16,7 @@ GAP, WORD, IDEOGRAPH, ANOTHER, BLANK = range(5)
 that neighbours differ); among characters, white space."""
 ALL, PRIME, GOLDEN = np.uint64(2**64 - 1), np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
 """Of 64 bits: all of them; the multipliers of FNV-1a and of Fibonacci hashing."""
-LOG = np.log1p(np.arange(1 << 12))
+LOG = np.log1p(np.arange(1 << 14))
 """log(1 + n) of the n that are common."""
 
 
@@ -176,15 +176,16 @@ def features(text, ends, characters, low, high, mask, place, indices, values, in
                 if n < low:
                     continue
                 column = _column(gram, mask)
-                at = place[column]
-                if row <= at < size and indices[at] == column:
-                    values[at] += 1
-                    continue
-                place[column] = size
-                indices[size], values[size] = column, 1
-                if len(spans):
-                    spans[size, 0], spans[size, 1] = starts[n - 1], end
-                size += 1
+                at = int(place[column])  # no branch: whether it was met is anyone's guess
+                at = size + (at - size) * ((row <= at) & (at < size))
+                again = int((at < size) & (indices[at] == column))
+                at = size + (at - size) * again
+                before = values[at]
+                place[column], indices[at] = at, column
+                values[at] = (before if again else np.float32(0)) + np.float32(1)
+                if len(spans) and not again:
+                    spans[at, 0], spans[at, 1] = starts[n - 1], end
+                size += 1 - again
         indptr[d + 1] = size
     return size
 
