@@ -315,11 +315,11 @@ def speed_lines(speed: dict[str, Any]) -> list[str]:
         "",
         "## Speed: text in, one pass over 20 news groups",
         "",
-        "| | documents a second | accuracy | ours (cw, tf-idf) is faster by |",
-        "|---|--:|--:|--:|",
+        "| | documents a second | accuracy | cw, tf-idf, is faster by | cw, binary, by |",
+        "|---|--:|--:|--:|--:|",
     ]
     for name, of in speed["beside"].items():
-        ratio = f"{of['ratio']['cw']:.1f}" if "ratio" in of else ""
+        ratio = " | ".join(f"{of['ratio'][m]:.1f}" if "ratio" in of else "" for m in RIVALLED)
         accuracy = f"{100 * of['accuracy']:.1f}"
         lines.append(f"| {name} | {of['documents_per_second']:,.0f} | {accuracy} | {ratio} |")
     resident = speed["resident_bytes_by_million_tokens"]
@@ -338,6 +338,7 @@ def speed_lines(speed: dict[str, Any]) -> list[str]:
     return lines
 
 
+RIVALLED = ("cw", "cw, binary")
 PARTS = {"accuracy": accuracy, "noise": noise, "spam": spam}
 
 

@@ -126,21 +126,22 @@ def line(text: str) -> str:
 
 def beside(news: News) -> dict[str, Any]:
     """Every rival in turn with ours."""
-    news.ours("cw")  # compiled, or read from the cache
-    mine = ["cw", "arow"]
+    mine = {"cw": ("cw", "tfidf"), "arow": ("arow", "tfidf"), "cw, binary": ("cw", "binary")}
+    for ours in mine.values():
+        news.ours(*ours)  # compiled, or read from the cache
     rivals: dict[str, tuple[Callable[[], tuple[float, Any]], int]] = {
         "Vowpal Wabbit --oaa 20 -b 18": (news.vowpal_wabbit, PAIRS),
         "Vowpal Wabbit, reading a file": (news.vowpal_wabbit_itself, PAIRS),
         "scikit-learn SGDClassifier": (news.scikit_learn, PAIRS),
-        "river naive Bayes": (lambda: news.river("naive Bayes", len(news.x)), 1),
-        "river passive-aggressive": (lambda: news.river("passive-aggressive", 1000), 1),
+        "river naive Bayes": (lambda: news.river("naive Bayes", len(news.x)), PAIRS),
+        "river passive-aggressive": (lambda: news.river("passive-aggressive", 1000), PAIRS),
     }
     found: dict[str, Any] = {}
     for name, (rival, pairs) in rivals.items():
         speeds: dict[str, list[float]] = {m: [] for m in [*mine, "rival"]}
         for _ in range(pairs):
-            for method in mine:
-                speeds[method].append(news.ours(method)[0])
+            for own, ours in mine.items():
+                speeds[own].append(news.ours(*ours)[0])
             speed, accuracy = rival()
             speeds["rival"].append(speed)
         found[name] = {
@@ -153,7 +154,7 @@ def beside(news: News) -> dict[str, Any]:
             "pairs": pairs,
         }
         print(name, found[name], flush=True)
-    for method in mine:
+    for method in ("cw", "arow"):
         for weighting in ("tfidf", "binary"):
             speeds_, accuracy = zip(*(news.ours(method, weighting) for _ in range(PAIRS)), strict=True)
             found[f"lifelong {method}, {weighting}"] = {
