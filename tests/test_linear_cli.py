@@ -16,6 +16,7 @@ import pytest
 
 import lifelong as ll
 from lifelong import cli
+from lifelong.files import read_arrays, write_arrays
 from lifelong.linear import PA1, TextClassifier, load, progressive_validation
 from lifelong.linear.runner import run, run_flow
 from lifelong.report.groups import groups
@@ -327,6 +328,15 @@ def test_explain_names_columns_and_says_how_words_are_kept(call, tmp_path):
     assert "vocabulary" not in err
     call("run", write(tmp_path / "a.jsonl", rows([0, 1], 60)), "--method", "cw", "--out", "a")
     assert "--set text.vocabulary=true" in call("explain", "a")[2]
+
+
+def test_a_model_of_another_format_is_refused_by_every_command(call, tmp_path):
+    file = write(tmp_path / "a.jsonl", rows([0, 1], 60))
+    call("run", file, "--method", "cw", "--out", "m")
+    arrays, whole = read_arrays(tmp_path / "m/model.safetensors")
+    write_arrays(tmp_path / "m/model.safetensors", arrays, whole | {"format": 1})
+    for words in (("predict", "m", file), ("update", "m", file), ("explain", "m"), ("show", "m")):
+        assert "has format 1, this version reads" in call(*words)[2]
 
 
 def test_an_update_says_which_classes_are_new(call, tmp_path):

@@ -471,13 +471,13 @@ def _report(folder: Path, content: dict[str, Any]) -> None:
 
 def _comparison(content: dict[str, Any]) -> Group:
     """A table for each group of comparable runs."""
-    from .report import comparison
+    from .report.groups import groups
+    from .report.statistics import rows
 
-    rows = comparison(content)
-    titles = dict.fromkeys(row.group for row in rows)
-    tables = [_table([row for row in rows if row.group == title]) for title in titles]
-    for title, table in zip(titles, tables, strict=True):
-        table.title = title if len(titles) > 1 else None
+    found = groups(content)
+    tables = [_table(rows(group)) for group in found]
+    for group, table in zip(found, tables, strict=True):
+        table.title = group.title if len(found) > 1 else None
     return Group(*tables)
 
 

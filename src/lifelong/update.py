@@ -38,6 +38,14 @@ class Update:
     new: list[str]
     """Classes that were not known before."""
 
+    @staticmethod
+    def of(
+        record: dict[str, Any], changed: dict[str, Any], before: Scores, after: Scores, model: Path
+    ) -> Update:
+        """The update that turned the result ``record`` into ``changed``."""
+        new = [name for name in changed["classes"] if name not in record["classes"]]
+        return Update(changed["tasks"], before, after, Result(changed), model, new)
+
     def save(self) -> None:
         """Write the result beside the models, where a report finds it."""
         self.result.save(self.model.parent / "runs" / f"update-{version_of(self.model)}" / "run.json")
@@ -139,8 +147,7 @@ def _learn(
         book.confusion, book.summary = found.confusion, found.summary
     result = record | continued(record, data) | measured(learner, book, None) | {"command": command}
     kind = judged(learner)
-    classes = [name for name in result["classes"] if name not in record["classes"]]
-    return Update(result["tasks"], before[kind], after[kind], Result(result), new, classes)
+    return Update.of(record, result, before[kind], after[kind], new)
 
 
 def _next_task(learner: Learner, data: Dataset) -> Task:

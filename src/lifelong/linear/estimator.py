@@ -34,6 +34,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
     n_features_in_: int
     by_row = False
     """Whether it goes row by row, so that :meth:`_update` knows what was predicted of each."""
+    solves = False
+    """Whether it solves anew for answers once it has learned, so that many at once are cheaper."""
     sparse = True
     """Whether inputs may be sparse; they come as CSR then."""
     dtypes: tuple[type, ...] = (np.float64, np.float32)
@@ -234,12 +236,17 @@ def load(path: str | Path) -> Any:
     Raises:
         LifelongError: where the file is missing, broken, or holds no estimator.
     """
+    return load_all(path)[0]
+
+
+def load_all(path: str | Path) -> tuple[Any, dict[str, np.ndarray], dict[str, Any]]:
+    """(the estimator, the arrays, the manifest) of a file, which may hold more; as :func:`load`."""
     arrays, whole = read_arrays(Path(path))
     if "linear" not in whole:
         raise LifelongError(f"{path} holds no linear learner: read it with ll.load")
     if whole["format"] != FORMAT:
         raise LifelongError(f"{path} has format {whole['format']}, this version reads {FORMAT}")
-    return unpack(whole["linear"], "", arrays)
+    return unpack(whole["linear"], "", arrays), arrays, whole
 
 
 def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:

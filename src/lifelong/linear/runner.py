@@ -21,7 +21,7 @@ import numpy as np
 from .. import metrics
 from ..data import Encoder
 from ..errors import LifelongError, at_least
-from ..files import lock, read_arrays, write_arrays
+from ..files import lock, read_arrays, read_manifest, write_arrays
 from ..progress import Report, bar
 from ..result import Result, read
 from ..runner import TimeUp, collect, peak_memory, reset_peak_memory, versions
@@ -29,12 +29,10 @@ from ..samples import Dataset, Samples
 from ..stream import Stream, Task
 from ..update import Update, continued, longer, next_version, refuse_again
 from .defaults import make, weighting
-from .estimator import FORMAT, Incremental, pack, unpack
+from .estimator import FORMAT, Incremental, load_all, pack, unpack
 from .progressive import NONE, judged
 from .replay import Replay
-from .sums import Additive
 from .text import HashingText, TextClassifier
-from .wrapper import Wrapper
 
 BLOCK, GUARDS = 2048, 1000
 """Rows that are learned at once; rows of a task that are kept to judge updates on."""
@@ -210,10 +208,7 @@ class _Session:
     ) -> None:
         self.learner, self.tests, self.epochs, self.seed = learner, tests, epochs, seed
         self.delay, self.late, self.waiting = delay, 0, deque[tuple[Any, np.ndarray]]()
-        core = learner
-        while isinstance(core, Wrapper):
-            core = core.learner_ if hasattr(core, "learner_") else make(core.learner)
-        self.step = max(1, delay // 10) if delay else CHUNK if isinstance(core, Additive) else 1
+        self.step = max(1, delay // 10) if delay else CHUNK if learner.solves else 1
         """Rows of a stream in the order of time that are asked at once."""
         self.options = settings(learner)
         rows = [samples.id for task in tests for samples in (task.train, task.test)]
@@ -446,7 +441,7 @@ def save(
 
 def read_model(path: Path) -> tuple[Incremental, Result, list[Task], Encoder | None]:
     """What :func:`save` wrote."""
-    arrays, whole = read_arrays(path)
+    learner, arrays, whole = load_all(path)
     if "result" not in whole:
         raise LifelongError(f"{path} was not written by a run: its scores so far are not known")
     guards = []
@@ -454,12 +449,12 @@ def read_model(path: Path) -> tuple[Incremental, Result, list[Task], Encoder | N
         rows = Samples(x=x, y=y, id=np.arange(len(y)))
         guards.append(Task(name, rows.take(slice(0)), rows, tuple(classes), "class"))
     encoder = None if whole["encoder"] is None else Encoder.from_json(whole["encoder"])
-    return unpack(whole["linear"], "", arrays), Result(whole["result"]), guards, encoder
+    return learner, Result(whole["result"]), guards, encoder
 
 
 def names_of_columns(path: Path) -> list[str] | None:
     """Of the table that the learner in a model file has learned; None: of no table."""
-    encoder = read_arrays(path)[1].get("encoder")
+    encoder = read_manifest(path).get("encoder")
     return None if encoder is None else Encoder.from_json(encoder).names
 
 
@@ -486,9 +481,7 @@ def update(path: str | Path, data: Dataset, command: str) -> Update:
         changed = record | continued(record, data) | measured(learner, session.book)
         changed |= {"fingerprint": fingerprint, "command": command}
         changed.pop("progressive", None)  # of the stream that was run at first
-        classes = [name for name in changed["classes"] if name not in record["classes"]]
-        scores = before["agnostic"], after["agnostic"]
-        done = Update(changed["tasks"], *scores, Result(changed), new, classes)
+        done = Update.of(record, changed, before["agnostic"], after["agnostic"], new)
         done.save()
         save(learner, new, done.result, guards, encoder)
     return done

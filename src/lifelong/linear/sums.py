@@ -31,6 +31,7 @@ class Additive(Incremental):
         sums_: arrays, or lists of CSR parts (:func:`heaped`), which :meth:`sums` adds up.
     """
 
+    solves = True
     shared: ClassVar[tuple[str, ...]] = ()
     """The sums over all classes together. The first axis of every other runs over the classes."""
     dense: ClassVar[bool] = False

@@ -28,6 +28,10 @@ class Wrapper(Incremental):
     def by_row(self) -> bool:  # type: ignore[override]
         return self._inner.by_row
 
+    @property
+    def solves(self) -> bool:  # type: ignore[override]
+        return self._inner.solves
+
     @available_if(_probable)
     def predict_proba(self, X: Any) -> np.ndarray:
         """``P(class | x)`` ``[n, classes]``, where the learner knows it."""

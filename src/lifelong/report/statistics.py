@@ -51,8 +51,8 @@ def interval(values: Iterable[float]) -> Interval:
 
     x = np.array(list(values), float)
     mean = float(x.mean())
-    if np.ptp(x) < 1e-12:
-        return Interval(float(x[0]), None, len(x))
+    if len(x) < 2 or np.ptp(x) < 1e-12:
+        return Interval(mean, None, len(x))
     half = stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / np.sqrt(len(x))
     return Interval(mean, float(half), len(x))
 

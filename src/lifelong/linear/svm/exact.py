@@ -318,10 +318,9 @@ class ExactSVM(BaseEstimator):
         """-M^-1 h ``[s + 1]``, refined until what is left of h is rounding."""
         n = len(h)
         M, R = self.M_[:n, :n], self.R_[:n, :n]
+        largest, most = np.abs(h).max(), max(1.0, M.diagonal().max())  # no entry of M is above it
         beta, rest, last, anew = np.zeros(n), h, np.inf, False
-        while (size := np.abs(rest).max()) > 100 * EPS * (
-            np.abs(h).max() + M.max() * np.abs(beta).sum()
-        ):
+        while (size := np.abs(rest).max()) > 100 * EPS * (largest + most * np.abs(beta).sum()):
             if size > last / 2:  # R has drifted
                 if anew:
                     break
