@@ -29,7 +29,7 @@ from .methods import registry
 from .optimize import Optimizer
 from .optimize import optimizer as make_optimizer
 from .samples import Samples
-from .store import load_all, save
+from .store import Kept, load, save
 from .stream import Task
 
 EPOCHS = 30
@@ -178,7 +178,7 @@ class Neural(BaseEstimator):
             json.dumps(extra)
         except TypeError as error:
             raise LifelongError(f"cannot save these labels ({error}): give numbers or text") from None
-        save(self.learner_, path, extra)
+        save(self.learner_, path, Kept(extra))
 
     @classmethod
     def load(cls, path: str | Path, **changes: Any) -> Self:
@@ -187,7 +187,8 @@ class Neural(BaseEstimator):
         Raises:
             LifelongError: where the file is missing, broken, or holds no such estimator.
         """
-        learner, extra, _ = load_all(path, **changes)
+        learner = load(path, **changes)
+        extra = learner.kept.extra if learner.kept else {}
         if extra.get("estimator") != cls.__name__:
             raise LifelongError(f"{path} holds no {cls.__name__}: try ll.load")
         fresh = Method([part.fresh() for part in learner.method])

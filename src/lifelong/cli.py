@@ -10,11 +10,9 @@ import io
 import json
 import os
 import shlex
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -23,17 +21,22 @@ import typer
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from . import data as datasets_module
 from .errors import KnownFailure, LifelongError, at_least, unknown
-from .files import write
+from .files import sweep, write
+from .interrupts import SAYS, leave, signals
 from .method import part_names
+from .names import printable
 from .result import Result, bundle, read
 from .runner import TimeUp
 from .spec import OF_NETWORKS, Spec
 
 if TYPE_CHECKING:
+    from .ids import Ids
     from .report import Row
+    from .versions import Version
 
 app = typer.Typer(
     add_completion=False,
@@ -46,34 +49,101 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 Out = Annotated[Path | None, typer.Option(help="folder of the runs (default: runs/DATA)")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 Model = Annotated[Path, typer.Argument(help="a model file, or the folder of a run")]
+Folder = Annotated[Path, typer.Argument(help="the folder of a run", metavar="DIR")]
+
+
+NOT_PROMOTED = 4
+"""The exit code of an update whose model is not in use."""
 
 
 def main() -> None:
-    """Run a command; every error that is the input's fault is one line and exit code 2."""
+    """Run a command; every error that is the input's fault is one line and exit code 2.
+
+    Codes: 0 done; 2 the input is at fault; 3 the time limit was reached; 4 an update was not put into
+    use; 130 and 143 interrupted, by Ctrl-C and by ``kill``.
+    """
     warnings.simplefilter("ignore", KnownFailure)  # said as a note
-    signal.signal(signal.SIGINT, _interrupt)
+    signals.listen()
+    outside, sys.stdout = sys.stdout, _Pipe(sys.stdout)
+    try:
+        code = _command()
+        sys.stdout.flush()
+    finally:
+        sys.stdout = outside
+    sys.exit(code)
+
+
+def _command() -> int:
+    from .update import NotPromoted
+
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
         code = 130
     except TimeUp as stop:
-        errors.print(str(stop), markup=False)
+        warn(stop)
         code = 3
+    except NotPromoted as refused:
+        warn(refused)
+        code = NOT_PROMOTED
     except (LifelongError, typer.TyperException) as error:
-        words = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        errors.print(f"error: {' '.join(words.split())}", markup=False)
+        warn(f"error: {error.format_message() if isinstance(error, typer.TyperException) else error}")
         code = 2
+    except MemoryError as error:
+        warn(f"error: too little memory ({error}): give it more, or choose something smaller")
+        code = 2
+    if code == 130 and signals.number is not None:
+        leave(signals.code)
     if code == 130:
-        errors.print("interrupted: run the same command to continue", markup=False)
-    sys.exit(code if isinstance(code, int) else 0)
+        warn(SAYS)
+    return code if isinstance(code, int) else 0
 
 
-def _interrupt(number: int, frame: Any) -> None:
-    """Interrupt, and again in a second: Python drops an interrupt that comes within a destructor."""
-    again = threading.Timer(1.0, os.kill, [os.getpid(), number])
-    again.daemon = True
-    again.start()
-    raise KeyboardInterrupt
+def say(text: object = "") -> None:
+    """Print lines; what a terminal would act on is shown as escapes."""
+    print("\n".join(map(printable, str(text).split("\n"))))
+
+
+def warn(text: object) -> None:
+    """Print one line to standard error."""
+    errors.print(printable(" ".join(str(text).split())), markup=False)
+
+
+def show_table(table: Table | Group) -> None:
+    """Print a table."""
+    Console(highlight=False).print(table)
+
+
+class _Pipe(io.TextIOBase):
+    """Standard output, which its reader may close at any time: what is still written is dropped."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self.inner.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(lambda: self.inner.flush())
+
+    def _try(self, do: Callable[[], Any]) -> None:
+        try:
+            do()
+        except BrokenPipeError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, self.inner.fileno())
+            os.close(nothing)
+
+    def fileno(self) -> int:
+        return self.inner.fileno()
+
+    def isatty(self) -> bool:
+        return self.inner.isatty()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.inner.encoding
 
 
 def takes_spec(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -117,18 +187,22 @@ def takes_spec(*without: str) -> Callable[[Callable[..., None]], Callable[..., N
 @takes_spec()
 def run(spec: Spec, out: Out = None, as_json: Json = False) -> None:
     """Learn a stream of tasks with one method, and report what was learned and forgotten."""
+    from .versions import opened
+
     folder = _folder(spec, out)
     _check([spec])
     result = spec.run(folder)
-    model = folder / "runs" / result.data["key"] / "model.safetensors"
-    write(folder / "model.safetensors", model.read_bytes())
+    with opened(folder, wait=True) as store:
+        key = result.data["key"]
+        made = store.install(folder / "runs" / key / "model.safetensors", key)
+        store.settle()
     if as_json:
         print(json.dumps(bundle([result])))
         return
-    print(result)
-    print()
+    say(result)
+    say()
     _report(folder, bundle(read(folder / "results.json")))
-    print(f"model: {folder / 'model.safetensors'}")
+    say(f"model: {made.path}" + (f" (version {made.number}, in use)" if made.number > 1 else ""))
 
 
 @app.command()
@@ -162,7 +236,7 @@ def compare(
     if as_json:
         print(json.dumps(bundle(results)))
         return
-    Console(highlight=False).print(_comparison(bundle(results)))
+    show_table(_comparison(bundle(results)))
     _report(folder, bundle(results))
 
 
@@ -239,11 +313,11 @@ def datasets(as_json: Json = False) -> None:
     table = Table("name", "images", "classes", "description", box=None)
     for d in listed:
         table.add_row(d["name"], f"{d['images']:,}", str(d["classes"]), d["description"])
-    Console(highlight=False).print(table)
+    show_table(table)
     words = Table("texts, for linear methods", "description", box=None)
     for text in texts:
         words.add_row(text["name"], text["description"])
-    Console(highlight=False).print(words)
+    show_table(words)
     print("or a path: a .csv, .jsonl, .parquet or .npz file, a folder with one table for each task,")
     print("or a folder with one folder of images for each class; -: texts in JSONL from standard input")
 
@@ -257,7 +331,7 @@ def report(
     if not results:
         raise LifelongError(f"{folder} has no finished run: start one with lifelong run --out {folder}")
     content = bundle(results)
-    Console(highlight=False).print(_comparison(content))
+    show_table(_comparison(content))
     _report(folder, content)
 
 
@@ -269,6 +343,9 @@ def predict(
     text: Annotated[str, typer.Option(help="column of the texts, for a model of texts")] = "text",
     task: Annotated[int | None, typer.Option(help="the task's id, in the task scenario")] = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write (default: print)")] = None,
+    safe_csv: Annotated[
+        bool, typer.Option("--safe-csv", help="let no label be a formula of a spreadsheet")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Predict the class of every row."""
@@ -276,18 +353,40 @@ def predict(
 
     rows, accuracy = predict_rows(model, data, target, task, text)
     if accuracy is not None:
-        errors.print(f"accuracy {100 * accuracy:.2f} % on {len(rows)} labelled rows", markup=False)
+        warn(f"accuracy {100 * accuracy:.2f} % on {len(rows)} labelled rows")
     if as_json:
         print(json.dumps({"predictions": rows, "accuracy": accuracy}))
         return
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([("row", "prediction"), *enumerate(rows, 1)])
-    text = table.getvalue()
-    if out is None:
-        print(text, end="")
+    table = _csv([("row", "prediction"), *enumerate(rows, 1)], safe_csv)
+    if out is not None:
+        write(out, table.encode(errors="surrogateescape"))
+        warn(f"{len(rows)} predictions: {out}")
+    elif sys.stdout.isatty():
+        say(table.removesuffix("\n"))
     else:
-        write(out, text.encode())
-        errors.print(f"{len(rows)} predictions: {out}", markup=False)
+        print(table, end="")
+
+
+def _csv(rows: Iterable[Sequence[Any]], safe: bool) -> str:
+    """The rows, a line each; ``safe``: no field that a spreadsheet would run as a formula."""
+    lines = []
+    for row in rows:
+        line = io.StringIO()
+        # This end of a line lets fields with either of its characters be quoted.
+        csv.writer(line, lineterminator="\r\n").writerow([_harmless(v) for v in row] if safe else row)
+        lines.append(line.getvalue()[:-2] + "\n")
+    return "".join(lines)
+
+
+def _harmless(value: Any) -> Any:
+    """A text that would be a formula, behind an apostrophe."""
+    if not isinstance(value, str) or value[:1] not in "=+-@\t\r" or not value:
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 @app.command()
@@ -297,40 +396,147 @@ def update(
     target: Annotated[str, typer.Option(help="column that holds the label")] = "label",
     text: Annotated[str, typer.Option(help="column of the texts, for a model of texts")] = "text",
     test: Annotated[str | None, typer.Option(help="file with the test set")] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="points that no guard set may fall by; else the new model is not used, code 4"
+        ),
+    ] = None,
+    refuse_new_classes: Annotated[
+        bool, typer.Option("--refuse-new-classes", help="learn nothing where there are any, code 4")
+    ] = False,
+    stage: Annotated[
+        bool, typer.Option("--stage", help="write the new model, and do not use it yet, code 4")
+    ] = False,
     as_json: Json = False,
-) -> None:
-    """Learn new data as the next task; write a new model beside the old; show what it cost."""
+) -> int:
+    """Learn new data as the next task; put the new model into use; show what it cost."""
     from .predict import fitting
-    from .runner import collect
-    from .store import is_linear
-    from .update import find
+    from .update import update as learn
+    from .versions import find
 
     dataset = fitting(find(model), data, target, test, text)
-    if is_linear(find(model)):
-        from .linear.runner import update as learn
-    else:
-        from .update import update as learn
-    done = learn(model, dataset, shlex.join(["lifelong", "update", str(model), data]))
-    folder = done.model.parent
-    collect(folder)
+    done = learn(
+        model, dataset, shlex.join(["lifelong", "update", str(model), data]),
+        max_drop=max_drop, refuse_new_classes=refuse_new_classes, stage=stage,
+    )  # fmt: skip
+    folder, code = done.model.parent, NOT_PROMOTED if done.held else 0
+    for warning in done.warnings:
+        warn(f"WARNING: {warning}")
     if as_json:
         scores = [
             {"task": n, "before": b, "after": a}
             for n, b, a in zip(done.names, done.before, done.after, strict=True)
         ]
-        told = {"model": str(done.model), "guards": scores, "new_classes": done.new}
-        print(json.dumps(told | bundle([done.result])))
-        return
+        told: dict[str, Any] = {
+            "model": str(done.model), "guards": scores, "new_classes": done.new,
+        }  # fmt: skip
+        told |= {"promoted": not done.held, "held": done.held, "warnings": done.warnings}
+        print(json.dumps(told | {"repeated": done.repeated} | bundle([done.result])))
+        return code
     table = Table("guard set", "before", "after", "change", box=None)
     for name, before, after in zip(done.names, done.before, done.after, strict=True):
         change = None if before is None or after is None else 100 * (after - before)
-        table.add_row(
-            name, _percent(before), _percent(after), "-" if change is None else f"{change:+.1f}"
-        )
-    Console(highlight=False).print(table)
+        points = "-" if change is None else f"{change:+.1f}"
+        table.add_row(Text(printable(name)), _percent(before), _percent(after), points)
+    show_table(table)
     if done.new:
-        print(f"new classes: {', '.join(done.new)}")
-    print(f"model: {done.model} (the old one stays; for the report: lifelong report {folder})")
+        say(f"new classes: {', '.join(done.new)}")
+    if done.repeated:
+        say("this data was learned before: nothing was learned again")
+    if done.held:
+        warn(f"not promoted: {'; '.join(done.held)}")
+        say(f"kept: {done.model}; the model in use is the one before (lifelong history {folder})")
+        return code
+    say(f"model: {done.model} (the old one stays; for the report: lifelong report {folder})")
+    return code
+
+
+@app.command()
+def history(folder: Folder, as_json: Json = False) -> None:
+    """Show the versions of a model: where each comes from, what it cost, which one answers."""
+    from .versions import history as versions_of
+
+    found = versions_of(folder)
+    if as_json:
+        print(json.dumps({"versions": found}))
+        return
+    table = Table("version", "made by", "from", "data", "worst change", "state", box=None)
+    table.add_column("at (UTC)", no_wrap=True)
+    for v in found:
+        cells = [v["version"], v["kind"], v["parent"] or "-", v["data"]]
+        cells += ["-" if v["worst"] is None else f"{100 * v['worst']:+.1f}", v["state"], v["at"] or "-"]
+        table.add_row(*(Text(printable(str(cell))) for cell in cells))
+    show_table(table)
+
+
+@app.command()
+def rollback(
+    folder: Folder,
+    version: Annotated[int | None, typer.Argument(help="its number (default: the one before)")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put an earlier version into use again; nothing is deleted."""
+    from .edits import rollback as go_back
+
+    _in_use(go_back(folder, version), as_json)
+
+
+@app.command()
+def promote(
+    folder: Folder,
+    version: Annotated[int | None, typer.Argument(help="its number (default: the latest)")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put a version into use that was staged or held back."""
+    from .edits import promote as put
+
+    _in_use(put(folder, version), as_json)
+
+
+@app.command()
+def forget(
+    model: Model,
+    ids: Annotated[str, typer.Option(help="file: an id a line, or a table with a column id; -: stdin")],
+    as_json: Json = False,
+) -> None:
+    """Remove rows by their ids from memories and guard sets, in all versions."""
+    from .edits import forget as remove
+    from .predict import read_ids
+
+    done = remove(model, read_ids(ids))
+    for left in done.left:
+        warn(f"WARNING: {left}")
+    if as_json:
+        told = {"stored": done.stored, "guards": done.judged, "files": [str(f) for f in done.files]}
+        print(json.dumps(told | {"unknown": done.unknown, "left": done.left}))
+        return
+    say(f"forgotten: {done.stored} stored rows, {done.judged} rows of guard sets, in the model in use")
+    say(f"{len(done.files)} files written anew")
+    if done.unknown:
+        some = ", ".join(map(str, done.unknown[:10])) + ", ..." * (len(done.unknown) > 10)
+        say(f"met in no file: {len(done.unknown)} ids ({some})")
+
+
+@app.command()
+def label(
+    model: Model,
+    verb: Annotated[str, typer.Argument(help="rename A B, merge A B (A into B), retire A, readmit A")],
+    names: Annotated[list[str], typer.Argument(help="the classes", metavar="A [B]")],
+    as_json: Json = False,
+) -> None:
+    """Rename, merge, retire or readmit classes, as a new version."""
+    from .edits import relabel
+
+    _in_use(relabel(model, verb, names), as_json)
+
+
+def _in_use(version: Version, as_json: bool) -> None:
+    """Say which version answers now."""
+    if as_json:
+        print(json.dumps({"version": version.number, "model": str(version.path)}))
+    else:
+        say(f"in use: version {version.number}, {version.path}")
 
 
 @app.command()
@@ -340,25 +546,37 @@ def show(
 ) -> None:
     """Show what a model is made of: layers, heads, memory, with parameters and bytes."""
     from .drawing import architecture
+    from .linear.runner import read_model as read_linear
     from .store import is_linear, load
-    from .update import find
+    from .versions import find
 
-    if is_linear(find(model)):
+    path = find(model)
+    if out is not None and out.suffix not in (".svg", ".png", ".pdf"):
+        raise LifelongError(f"--out {out}: give a name that ends in .svg, .png or .pdf")
+    if is_linear(path):
         if out is not None:
             raise LifelongError("a linear learner has no layers to draw: leave --out out")
-        learner = _linear(model)
-        print(learner)
-        print(
+        learner, kept = read_linear(path)
+        say(learner)
+        say(
             f"{len(learner.classes_)} classes, {learner.parameters:,} parameters, "
             f"{learner.memory_bytes:,} bytes of stored examples"
         )
+        _ids(kept.ids)
         return
-    made = architecture(load(find(model)))
-    print(made)
+    network = load(path)
+    made = architecture(network)
+    say(made)
+    if network.kept is not None:
+        _ids(network.kept.ids)
     if out is not None:
-        if out.suffix not in (".svg", ".png", ".pdf"):
-            raise LifelongError(f"--out {out}: give a name that ends in .svg, .png or .pdf")
-        print(f"picture: {made.draw(out)}")
+        say(f"picture: {made.draw(out)}")
+
+
+def _ids(ids: Ids) -> None:
+    """Say which ids rows have, by which they are forgotten."""
+    for i, line in enumerate(ids.rule()):
+        say(f"{'' if i else 'ids: '}{line}")
 
 
 @app.command()
@@ -371,20 +589,20 @@ def explain(
     """Show the features that weigh most for each class, in a model of a linear learner."""
     from .linear import explain as weights_of
     from .linear.runner import names_of_columns
-    from .update import find
+    from .versions import find
 
     learner = _linear(model)
     found = weights_of(learner, label, top, names_of_columns(find(model)))
     unnamed = any(w.feature.startswith("#") for weights in found.values() for w in weights)
     if unnamed and learner.takes_texts:
-        errors.print("the words were not kept: train with --set text.vocabulary=true to see them")
+        warn("the words were not kept: train with --set text.vocabulary=true to see them")
     if as_json:
         print(json.dumps({name: [dataclasses.asdict(w) for w in ws] for name, ws in found.items()}))
         return
     for name, weights in found.items():
-        print(name)
+        say(name)
         for weight in weights:
-            print(f"    {weight}")
+            say(f"    {weight}")
 
 
 @app.command()
@@ -417,8 +635,8 @@ def diff(
         return
     table = Table("before", "after", "rows", box=None)
     for (before, after), count in found.counts.items():
-        table.add_row(str(before), str(after), str(count))
-    Console(highlight=False).print(table)
+        table.add_row(Text(printable(str(before))), Text(printable(str(after))), str(count))
+    show_table(table)
     known = "" if found.fixed is None else f": {found.fixed} mended, {found.broken} broken"
     print(f"{len(found.flipped)} of {found.rows} predictions differ{known}")
 
@@ -427,7 +645,7 @@ def diff(
 def _linear(model: Path) -> Any:
     """The linear learner in a model file."""
     from .linear import load
-    from .update import find
+    from .versions import find
 
     return load(find(model))
 
@@ -453,7 +671,7 @@ def _check(specs: list[Spec]) -> None:
                 raise unknown("class in --class-weights", name, stream.classes)
         failure = learner.method.known_failure(spec.scenario)
         if failure:
-            errors.print(f"note: {failure}", markup=False)
+            warn(f"note: {failure}")
     if all(spec.linear for spec in specs):
         specs[0].refuse(OF_NETWORKS, f"is for networks: {specs[0].method} takes none")
     if specs[0].memory is not None and not any(spec.keeps_memory for spec in specs):
@@ -465,8 +683,9 @@ def _report(folder: Path, content: dict[str, Any]) -> None:
     from .report import verdict
     from .report import write as write_report
 
-    print(verdict(content))
-    print(f"report: {write_report(content, folder)}")
+    sweep(folder / "figures")
+    say(verdict(content))
+    say(f"report: {write_report(content, folder)}")
 
 
 def _comparison(content: dict[str, Any]) -> Group:
@@ -477,7 +696,7 @@ def _comparison(content: dict[str, Any]) -> Group:
     found = groups(content)
     tables = [_table(rows(group)) for group in found]
     for group, table in zip(found, tables, strict=True):
-        table.title = group.title if len(found) > 1 else None
+        table.title = Text(printable(group.title)) if len(found) > 1 else None
     return Group(*tables)
 
 
@@ -511,7 +730,7 @@ def _table(rows: list[Row]) -> Table:
         width = min(18, max(map(len, column))) if name == "method" else None
         table.add_column(name, min_width=width, overflow="fold")
     for line in zip(*kept.values(), strict=True):
-        table.add_row(*line)
+        table.add_row(*(Text(printable(cell)) for cell in line))
     return table
 
 

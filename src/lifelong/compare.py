@@ -17,6 +17,8 @@ from .result import Result
 from .runner import TimeUp, collect
 from .spec import Spec
 
+PATIENCE = 5.0
+"""Seconds in which a worker that is asked to end may write a checkpoint."""
 Watch = Callable[[int, str, float, Result | None], None]
 """Told (index of the run, words, share done, its result once there is one)."""
 
@@ -54,6 +56,8 @@ def compare(
             else:
                 watch(index, message["words"], message["share"], None)
     finally:
+        for worker in workers:
+            worker.ask()
         for worker in workers:
             worker.stop()
     collect(Path(out))
@@ -104,7 +108,14 @@ class _Worker:
         except (OSError, ValueError) as error:
             self.told.put((index, {"error": f"{error}: run the same command to continue"}))
 
+    def ask(self) -> None:
+        """Ask the process to end, behind a checkpoint."""
+        self.process.terminate()
+
     def stop(self) -> None:
         """End the process, whatever it is doing: what it has not finished, it can continue."""
-        self.process.kill()
-        self.process.wait()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()

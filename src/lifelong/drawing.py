@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .backends.base import HEAD
+from .files import write_figure
 from .learner import Learner
 from .state import Derived, MemoryState, Nested
 
@@ -64,8 +65,7 @@ class Architecture:
         for side in ("top", "right", "bottom"):
             axes.spines[side].set_visible(False)
         axes.set_title("inputs below, memory and optimizer above; bars are bytes", fontsize=9)
-        figure.savefig(path, dpi=150)
-        return Path(path)
+        return write_figure(Path(path), figure)
 
 
 def architecture(learner: Learner) -> Architecture:

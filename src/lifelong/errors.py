@@ -1,7 +1,8 @@
 """The one exception that means "your input, not our code"."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -12,6 +13,19 @@ class LifelongError(ValueError):
 
 class KnownFailure(UserWarning):
     """A method is used where it is published to fail."""
+
+
+@contextmanager
+def intact(what: str) -> Iterator[None]:
+    """Within, what is read is not trusted: an error that wrong content causes becomes one line."""
+    try:
+        yield
+    except LifelongError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise LifelongError(
+            f"{what} is damaged or was not written by lifelong ({type(error).__name__}): restore a copy"
+        ) from None
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> LifelongError:

@@ -1,13 +1,18 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, whose contents are checked, and one process at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
+import io
 import json
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -15,36 +20,132 @@ from safetensors.numpy import save
 
 from .errors import LifelongError
 
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.lifelong-part")
+"""The names of files that are being written; a process that was killed leaves one."""
+MANIFEST = "lifelong/manifest"
+"""The array that holds the manifest, as bytes of JSON: the header of the format has a limit."""
+VERSION = "2"
+"""Of the layout of a file. In the first, the manifest was the header's, and nothing was checked."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+UNSYNCED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
+"""What systems say of a folder that cannot be synced at all."""
 
+
+# ---- writing
 def write(path: Path, content: bytes) -> None:
-    """Write under a temporary name, sync, rename, sync the folder: a crash leaves old or new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write under a temporary name, sync, rename, sync the folder: a crash leaves old or new.
+
+    Raises :class:`LifelongError` where the disk is full, or nothing may be written there.
+    """
+    if not path.name or path.is_dir():
+        raise LifelongError(f"{path} is a folder: give the name of a file")
+    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(temporary, "wb")  # noqa: SIM115
-    except OSError as error:
-        raise LifelongError(f"cannot write {path}: {error.strerror}; choose another folder") from None
-    try:
+        make_folder(path.parent)
+        file, temporary = _temporary(path)
         with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise LifelongError(f"cannot write {path}: {error.strerror}; make room") from None
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        if isinstance(error, OSError):
+            _cannot_write(path, error)
         raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        _sync(path.parent)
+    except OSError as error:
+        raise LifelongError(
+            f"{path} is written, but may not outlast a power cut: {error.strerror} as its folder was "
+            "synced; run the same command again"
+        ) from None
+
+
+def write_figure(path: Path, figure: Any) -> Path:
+    """Write a figure of matplotlib, in the format that the name ends in."""
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix.removeprefix(".") or "png", dpi=150)
+    write(path, content.getvalue())
+    return path
+
+
+def delete(path: Path) -> None:
+    """Let the file be there no more."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise LifelongError(f"cannot delete {path}: {error.strerror}; delete it by hand") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder, and those that it lies in; each is synced in the one around it."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        _sync(each.parent)
+    if missing and not missing[0].is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(missing[0]))
+
+
+def _temporary(path: Path) -> tuple[Any, Path]:
+    """A new file beside ``path``, locked as long as its process lives, and where it is."""
+    while True:
+        temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.lifelong-part")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        file = os.fdopen(os.open(temporary, flags, 0o666), "wb")
+        if _claimed(file.fileno()) and temporary.exists():
+            return file, temporary
+        file.close()  # another process took it for an orphan in between
+
+
+def sweep(folder: Path) -> None:
+    """Delete what processes that were killed while they wrote have left in the folder."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not TEMPORARY.fullmatch(path.name) or path.is_symlink() or not path.is_file():
+            continue
+        with contextlib.suppress(OSError), path.open("r+b") as file:
+            if _claimed(file.fileno()):
+                path.unlink()
+
+
+def _claimed(file: int) -> bool:
+    """Whether no other process holds the file: it is this one's then, while it is open."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sync(folder: Path) -> None:
+    """Let the disk know which files the folder has; nothing where the system cannot."""
+    if os.name != "posix":
+        return
+    try:
+        opened = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(opened)
         finally:
-            os.close(folder)
+            os.close(opened)
+    except OSError as error:
+        if error.errno not in UNSYNCED:
+            raise
 
 
+def _cannot_write(path: Path, error: OSError) -> NoReturn:
+    what = "make room" if error.errno in FULL else "choose another folder"
+    raise LifelongError(f"cannot write {path}: {error.strerror or error}; {what}") from None
+
+
+# ---- JSON
 def write_json(path: Path, value: Any) -> None:
     """Indented JSON; NaN and infinity are refused."""
     write(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
@@ -52,63 +153,137 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """The value; a broken file is one clear error."""
+    if path.exists() and not path.is_file():
+        raise LifelongError(f"{path} is no file: give one of this program")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise LifelongError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise LifelongError(f"{path} is not JSON: is it a file of this program?") from None
 
 
+# ---- arrays
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], manifest: Any) -> None:
-    """One safetensors file, the manifest as JSON inside."""
+    """One safetensors file: the arrays, the manifest as JSON, and digests of both."""
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    write(path, save(whole, {"lifelong": json.dumps(manifest)}))
+    content = json.dumps(manifest).encode()
+    about = {
+        "lifelong": VERSION,
+        "manifest": hashlib.blake2b(content, digest_size=16).hexdigest(),
+        "arrays": _digest(whole),
+    }
+    try:
+        written = save(whole | {MANIFEST: np.frombuffer(content, np.uint8)}, about)
+    except SafetensorError as error:
+        raise LifelongError(f"cannot write {path}: {error}; hold fewer arrays") from None
+    write(path, written)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], Any]:
-    """(arrays, manifest) of :func:`write_arrays`. Nothing is unpickled."""
-    with _opened(path) as (file, manifest):
-        return {name: file.get_tensor(name) for name in file.keys()}, manifest  # noqa: SIM118
+    """(arrays, manifest) of :func:`write_arrays`. Nothing is unpickled.
+
+    Raises :class:`LifelongError` where the contents are not those that were written.
+    """
+    with _opened(path) as (file, about, manifest):
+        names = [name for name in file.keys() if name != MANIFEST]  # noqa: SIM118
+        arrays = {name: file.get_tensor(name) for name in names}
+    if about is not None and _digest(arrays) != about.get("arrays"):
+        raise _damaged(path)
+    return arrays, manifest
 
 
 def read_manifest(path: Path) -> Any:
     """The manifest of :func:`write_arrays` alone: the arrays stay on the disk."""
-    with _opened(path) as (_, manifest):
+    with _opened(path) as (_, _, manifest):
         return manifest
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """(the open file, its manifest)."""
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str] | None, Any]]:
+    """(the open file, its digests, its manifest); a file of the first layout has no digests."""
+    if not path.is_file():
+        raise LifelongError(f"{path} is no file" if path.exists() else f"no file {path}")
     try:
         with safe_open(path, "numpy") as file:
-            manifest = (file.metadata() or {}).get("lifelong")
-            if manifest is None:
+            about = file.metadata() or {}
+            if "lifelong" not in about:
                 raise LifelongError(f"{path} was not written by lifelong")
-            yield file, json.loads(manifest)
-    except FileNotFoundError:
-        raise LifelongError(f"no file {path}") from None
+            if about["lifelong"].startswith("{"):
+                yield file, None, json.loads(about["lifelong"])
+            elif about["lifelong"] == VERSION:
+                content = file.get_tensor(MANIFEST).tobytes()
+                if hashlib.blake2b(content, digest_size=16).hexdigest() != about.get("manifest"):
+                    raise _damaged(path)
+                yield file, about, json.loads(content)
+            else:
+                raise LifelongError(
+                    f"{path} has layout {about['lifelong']!r}, this version reads {VERSION}"
+                )
     except (SafetensorError, OSError) as error:
         raise LifelongError(f"cannot read {path}: {error}") from None
+    except LifelongError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        raise _damaged(path) from None
 
 
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    """A hash of names, types, shapes and contents."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        if array.size:
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _damaged(path: Path) -> LifelongError:
+    return LifelongError(
+        f"{path} is damaged: its contents are not those that were written; restore a copy, or go back "
+        "to another version (lifelong rollback)"
+    )
+
+
+# ---- one process at a time
 @contextlib.contextmanager
 def lock(folder: Path, wait: bool = False) -> Iterator[None]:
-    """One process at a time; the system releases it when the process dies, however it dies."""
+    """One process at a time; the system releases it when the process dies, however it dies.
+
+    It is the folder itself that is locked: no file of it can be deleted to let a second process in.
+    """
+    try:
+        make_folder(folder)
+        held = _locked(folder, wait)
+    except BlockingIOError:
+        raise LifelongError(f"another process is running in {folder}: wait for it") from None
+    except OSError as error:
+        _cannot_write(folder, error)
+    try:
+        sweep(folder)
+        yield
+    finally:
+        os.close(held)
+
+
+def _locked(folder: Path, wait: bool) -> int:
+    """The folder, open and locked; over a network, where that cannot be, a file in it."""
     import fcntl
 
+    how = fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "w")  # noqa: SIM115
-    except OSError as error:
-        raise LifelongError(f"cannot write {folder}: {error.strerror}; choose another folder") from None
-    with file:
+        fcntl.flock(opened, how)
+    except BlockingIOError:
+        os.close(opened)
+        raise
+    except OSError:
+        os.close(opened)
+        opened = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise LifelongError(f"another process is running in {folder}: wait for it") from None
-        for orphan in folder.glob(".*.[0-9]*"):  # of a process that was killed while it wrote
-            if not wait:
-                orphan.unlink(missing_ok=True)
-        yield
+            fcntl.flock(opened, how)
+        except BaseException:
+            os.close(opened)
+            raise
+    return opened

@@ -22,7 +22,7 @@ from .optimize import Optimizer
 from .optimize import optimizer as make_optimizer
 from .samples import Samples
 from .state import Derived, MemoryState
-from .store import held, hold, restore, save, state
+from .store import Kept, held, hold, restore, save, state
 from .stream import Task
 
 OUTPUT_SPACES = {"task": "task", "domain": "all", "class": "seen", "free": "all"}
@@ -150,6 +150,8 @@ class Learner:
         """Columns of the current task's classes."""
         self.met_rows = 0
         """The stream's rows in the last step."""
+        self.kept: Kept | None = None
+        """What the file held, beside the learner, that it was loaded from."""
         self.task: Task | None = None
         self._masks: dict[str, Any] = {}
         self._order: tuple[tuple[int, int, int], np.ndarray] | None = None

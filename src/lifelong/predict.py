@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,13 @@ import numpy as np
 from . import data as sets
 from .data.encoder import Encoder
 from .data.images import unlabelled
-from .data.own import label_names, numbers, read_npz
-from .data.tables import unlabelled_rows
+from .data.own import first_line, label_names, numbers, read_npz
+from .data.tables import FORMATS, ids_of, open_tables, unlabelled_rows
 from .errors import LifelongError
 from .learner import Learner
 from .samples import Dataset
-from .store import is_linear, load_all
-from .update import find
+from .store import is_linear, load
+from .versions import find
 
 
 def predict_rows(
@@ -48,7 +49,7 @@ def _answers(
     """(the predictions, the labels where there are any)."""
     if is_linear(path):
         return _linear(path, data, target, text)
-    learner, extra, _ = load_all(path)
+    learner, extra = _network(path)
     x, labels = _inputs(learner, extra, data, target)
     return learner.predict(x, task).tolist(), labels if learner.objective.labels else None
 
@@ -58,7 +59,8 @@ def fitting(model: Path, data: str, target: str, test: str | None, text: str = "
     if is_linear(model):
         from .linear.runner import read_model
 
-        linear, _, _, scaling = read_model(model)
+        linear, kept = read_model(model)
+        scaling = kept.encoder
         if linear.takes_texts:
             named = data in sets.TEXTS
             return sets.published_texts(data) if named else sets.texts(data, text, target, test=test)
@@ -67,7 +69,7 @@ def fitting(model: Path, data: str, target: str, test: str | None, text: str = "
             _fits(linear, dataset.train.x)
             return dataset
         return sets.table(data, target, test=test, encoder=scaling)
-    learner, extra, _ = load_all(model)
+    learner, extra = _network(model)
     kind, encoder = _kind(data, extra), _encoder(extra)
     if kind == "tables":
         target = _target(learner, target)
@@ -77,13 +79,21 @@ def fitting(model: Path, data: str, target: str, test: str | None, text: str = "
     return sets.load(data, target=target, test=test)
 
 
+def _network(path: Path) -> tuple[Learner, dict[str, Any]]:
+    """The learner, and what its file holds beside it."""
+    learner = load(path)
+    assert learner.kept is not None
+    return learner, learner.kept.extra
+
+
 def _linear(
     path: Path, data: str, target: str, text: str
 ) -> tuple[list[Any], Sequence[str | None] | np.ndarray | None]:
     """Of a linear learner."""
     from .linear.runner import read_model
 
-    learner, _, _, encoder = read_model(path)
+    learner, kept = read_model(path)
+    encoder = kept.encoder
     labels: Sequence[str | None] | np.ndarray | None
     if encoder is not None:
         x, labels = unlabelled_rows(data, encoder, target)
@@ -133,6 +143,33 @@ def _arrays(path: Path) -> tuple[np.ndarray, Sequence[str | None] | None]:
     """Inputs in an ``.npz`` file, and the labels where there are any."""
     found = read_npz(path)
     return numbers(found["x"], "x"), label_names(found["y"].tolist()) if "y" in found else None
+
+
+def read_ids(source: str) -> np.ndarray:
+    """The ids in a file, ``int64 [n]``: one a line, or a table's column ``id``; ``-``: standard input.
+
+    Raises :class:`LifelongError` where a line is no whole number from 0.
+    """
+    path = Path(source).expanduser()
+    if source != "-" and not path.is_file():
+        raise LifelongError(f"there is no file {source}: give one with an id a line")
+    if path.suffix.lower() in FORMATS and sets.has_column(path, "id"):
+        return np.concatenate([ids_of(table) for table in open_tables(path, [])])
+    try:
+        text = sys.stdin.read() if source == "-" else path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LifelongError(f"cannot read {source}: {first_line(error)}") from None
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        word = line.strip()
+        if not word or (number == 1 and word == "id"):
+            continue
+        if not (word.isascii() and word.isdecimal() and len(word) < 20 and int(word) < 2**63):
+            raise LifelongError(f"line {number} of {source} is {word[:40]!r}: give one id a line")
+        found.append(int(word))
+    if not found:
+        raise LifelongError(f"{source} holds no ids: give one a line")
+    return np.array(found, np.int64)
 
 
 def _target(learner: Learner, target: str) -> Any:

@@ -18,15 +18,18 @@ from typing import Any
 import numpy as np
 
 from . import __version__, metrics
-from .errors import LifelongError, at_least
+from .errors import LifelongError, at_least, intact
 from .evaluation import Evaluation, evaluate, judged, plasticity
-from .files import lock, read_arrays, read_json, write_arrays, write_json
+from .files import delete, lock, read_arrays, read_json, write_arrays, write_json
+from .ids import Ids
+from .interrupts import signals
 from .learner import Learner
 from .progress import Report, bar
-from .result import Result, bundle, read
+from .result import Result, read
 from .samples import Samples
-from .store import configuration, from_configuration, save
+from .store import Kept, configuration, from_configuration, save
 from .stream import Stream, Task
+from .versions import gather
 
 
 class TimeUp(LifelongError):
@@ -99,8 +102,9 @@ def run(
             if (folder / "run.json").exists():
                 if (folder / "model.safetensors").exists():
                     arrays, whole = read_arrays(folder / "model.safetensors")
-                    learner.restore(arrays, whole["state"])
-                return _finish(folder)
+                    with intact(str(folder / "model.safetensors")):
+                        learner.restore(arrays, whole["state"])
+                return finish(folder)
         reset_peak_memory()
         session = _Session(learner, stream, folder, evaluate_every, checkpoint_every, time_limit)
         with bar() if report is None else nullcontext(report) as session.report:
@@ -110,14 +114,15 @@ def run(
             return result
         encoder = None if stream.encoder is None else stream.encoder.to_json()
         extra = {"result": result.data, "encoder": encoder}
-        save(learner, folder / "model.safetensors", extra, session.guards())
+        kept = Kept(extra, session.guards(), session.ids)
+        save(learner, folder / "model.safetensors", kept)
         result.save(folder / "run.json")
-        return _finish(folder)
+        return finish(folder)
 
 
-def _finish(folder: Path) -> Result:
+def finish(folder: Path) -> Result:
     """A finished run: no checkpoint is needed any more, and the folder's results know it."""
-    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    delete(folder / "checkpoint.safetensors")
     collect(folder.parent.parent)
     return read(folder / "run.json")[0]
 
@@ -165,10 +170,7 @@ def _same_identity(folder: Path, identity: dict[str, Any]) -> None:
 def collect(out: Path) -> list[Result]:
     """Gather the finished runs below ``out/runs`` into ``out/results.json``."""
     with lock(out, wait=True):
-        files = sorted((out / "runs").glob("*/run.json"))
-        results = [result for file in files for result in read(file)]
-        write_json(out / "results.json", bundle(results))
-    return results
+        return gather(out)
 
 
 class _Session:
@@ -189,12 +191,13 @@ class _Session:
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
         self.report: Report
         self.free = stream.scenario == "free"
-        self.tests = [_tests_only(task) for task in stream]
+        self.tests, self.ids = _tests(stream)
         self.marks = np.cumsum([len(task.train) for task in self.tests]) if self.free else None
         if self.checkpoint is not None and self.checkpoint.exists():
             arrays, manifest = read_arrays(self.checkpoint)
-            learner.restore(arrays, manifest["state"])
-            self.book = Book(**manifest["book"])
+            with intact(str(self.checkpoint)):
+                learner.restore(arrays, manifest["state"])
+                self.book = Book(**manifest["book"])
 
     def learn(self) -> None:
         """Learn what is left of the stream."""
@@ -221,6 +224,10 @@ class _Session:
 
     def learn_task(self, task: Task) -> None:
         """Learn one task, evaluating and saving on the way."""
+        with nullcontext() if self.checkpoint is None else signals.awaited():
+            self._learn_task(task)
+
+    def _learn_task(self, task: Task) -> None:
         learner, book = self.learner, self.book
         steps = learner.steps(task)
         saved = started = time.monotonic()
@@ -246,6 +253,9 @@ class _Session:
             if not position.step or now - saved > self.checkpoint_every:
                 self.save()
                 saved = time.monotonic()
+            if signals.stop and self.checkpoint is not None:
+                self.save()
+                raise KeyboardInterrupt
             if self.deadline is not None and now > self.deadline:
                 self.save()
                 raise TimeUp("the time limit is reached: run the same command to continue")
@@ -368,9 +378,16 @@ def guard(learner: Learner, task: Task) -> Samples:
     return test.take(np.random.default_rng(0).permutation(len(test))[:1000])
 
 
-def _tests_only(task: Task) -> Task:
-    """The task without its training set, which evaluation does not need."""
-    return replace(task, train=task.train.drop("x"), validation=None)
+def _tests(stream: Stream) -> tuple[list[Task], Ids]:
+    """The tasks without their training inputs, which evaluation does not need; and all rows' ids."""
+    tests, found = [], []
+    for task in stream:
+        parts = [task.train, task.test, *([] if task.validation is None else [task.validation])]
+        found += [part.id for part in parts]
+        tests.append(replace(task, train=task.train.drop("x"), validation=None))
+    ids = Ids()
+    ids.take(stream.name, np.unique(np.concatenate(found)), stream.own_ids)
+    return tests, ids
 
 
 def accuracies(

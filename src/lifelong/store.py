@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import detection, models
-from .errors import LifelongError
+from .data.encoder import Encoder
+from .errors import LifelongError, intact
 from .files import read_arrays, read_manifest, write_arrays
+from .ids import Ids
 from .optimize import Optimizer, Schedule
 from .optimize.optimizers import OPTIMIZERS
 from .samples import Samples
@@ -187,30 +190,51 @@ def hold(learner: Learner, found: dict[str, Any]) -> None:
 
 
 # ---- files
-def save(
-    learner: Learner,
-    path: str | Path,
-    extra: dict[str, Any] | None = None,
-    guards: Sequence[Samples] = (),
-) -> None:
-    """Write the learner to one safetensors file; ``extra`` (JSON) and ``guards`` are kept beside it.
+@dataclass
+class Kept:
+    """What a model file holds beside the learner."""
 
-    Guards are test sets of what was learned, their ``y`` the learner's columns: an update is judged
-    on them.
+    extra: dict[str, Any] = field(default_factory=dict)
+    """``result`` of the run so far, ``encoder`` of its tables."""
+    guards: list[Samples] = field(default_factory=list)
+    """Test sets of what was learned, ``y`` the learner's columns: an update is judged on them."""
+    ids: Ids = field(default_factory=Ids)
+    version: dict[str, Any] | None = None
+    """Which version of its folder the file is, and where that comes from; None: of none."""
+    path: Path | None = None
+    """Where it was read."""
+    tasks: int = 0
+    """How many tasks the learner had learned then."""
+
+
+def save(learner: Learner, path: str | Path, kept: Kept | None = None) -> None:
+    """Write the learner to one safetensors file, and beside it what is ``kept``.
+
+    Without it, what the file held that the learner was loaded from: so loading and saving loses nothing.
+    The result goes where the learner has learned another task since: it would tell of another model.
     """
     if learner.inputs is None:
         raise LifelongError("this learner has learned nothing yet: there is nothing to save")
+    path = Path(path)
+    if kept is None:
+        kept = replace(learner.kept) if learner.kept is not None else Kept()
+        if kept.path is None or path.resolve() != kept.path.resolve():
+            kept.version = None
+        if learner.position.task != kept.tasks:
+            kept.extra = {name: value for name, value in kept.extra.items() if name != "result"}
     arrays, manifest = state(learner)
-    for i, guard in enumerate(guards):
+    for i, guard in enumerate(kept.guards):
         arrays |= {f"guard/{i}/{name}": array for name, array in guard.columns.items()}
     whole = {
         "format": FORMAT,
         "configuration": configuration(learner),
         "state": manifest,
-        "extra": extra or {},
-        "guards": len(guards),
+        "extra": kept.extra,
+        "guards": len(kept.guards),
+        "ids": kept.ids.to_json(),
+        "version": kept.version,
     }
-    write_arrays(Path(path), arrays, whole)
+    write_arrays(path, arrays | {"ids": kept.ids.ranges}, whole)
 
 
 def is_linear(path: Path) -> bool:
@@ -219,22 +243,45 @@ def is_linear(path: Path) -> bool:
 
 
 def load(path: str | Path, **changes: Any) -> Learner:
-    """The learner in a file. ``model=`` gives your own module back to it; ``device=`` moves it.
+    """The learner in a file, or in use in a folder. ``model=`` gives your own module back to it.
+
+    ``device=`` moves it. What else the file holds is kept, and written again by ``learner.save``.
 
     Raises:
         LifelongError: where the file is missing, broken, of another format, or holds a linear learner.
     """
-    return load_all(path, **changes)[0]
+    from .versions import find
+
+    path = find(path)
+    arrays, whole = read_arrays(path)
+    with intact(str(path)):
+        if "linear" in whole:
+            raise LifelongError(f"{path} holds a linear learner: read it with lifelong.linear.load")
+        if whole.get("format") != FORMAT:
+            raise LifelongError(f"{path} has format {whole.get('format')}, this version reads {FORMAT}")
+        learner = from_configuration(whole["configuration"], **changes)
+        restore(learner, arrays, whole["state"])
+        learner.kept = _kept(path, learner, arrays, whole)
+    return learner
 
 
-def load_all(path: str | Path, **changes: Any) -> tuple[Learner, dict[str, Any], list[Samples]]:
-    """The learner, and the extra and the guards that were saved beside it."""
-    arrays, whole = read_arrays(Path(path))
-    if "linear" in whole:
-        raise LifelongError(f"{path} holds a linear learner: read it with lifelong.linear.load")
-    if whole.get("format") != FORMAT:
-        raise LifelongError(f"{path} has format {whole.get('format')}, this version reads {FORMAT}")
-    learner = from_configuration(whole["configuration"], **changes)
-    restore(learner, arrays, whole["state"])
+def _kept(path: Path, learner: Learner, arrays: Arrays, whole: dict[str, Any]) -> Kept:
+    """What the file holds beside the learner, checked."""
     guards = [Samples(**_below(arrays, f"guard/{i}/")) for i in range(whole["guards"])]
-    return learner, whole["extra"], guards
+    for guard in guards:
+        if guard.x.shape[1:] != learner.inputs.shape[1:]:
+            raise LifelongError(f"{path} is damaged: a guard set has inputs of another shape")
+        labels = guard.y
+        if labels.shape[1:] and labels.shape[1] > learner.width:
+            raise LifelongError(f"{path} is damaged: a guard set has targets of another width")
+        if (
+            not labels.shape[1:]
+            and len(labels)
+            and not -1 <= labels.min() <= labels.max() < learner.width
+        ):
+            raise LifelongError(f"{path} is damaged: a guard set has labels of no class")
+    extra = dict(whole["extra"])
+    if extra.get("encoder") is not None:
+        Encoder.from_json(extra["encoder"])
+    ids = Ids.of(whole.get("ids"), arrays.get("ids"))
+    return Kept(extra, guards, ids, whole.get("version"), path, learner.position.task)

@@ -95,6 +95,8 @@ class Stream(Sequence[Task]):
     indices: range
     encoder: Encoder | None = None
     """What made the inputs of a table."""
+    own_ids: bool = False
+    """Whether ids are the files' own, not numbers of rows."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -511,6 +513,7 @@ def _stream(
         make,
         range(len(names)),
         data.encoder,
+        data.own_ids and description["kind"] not in again,
     )
 
 

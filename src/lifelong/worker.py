@@ -13,6 +13,7 @@ from queue import Queue
 from typing import IO, Any
 
 from .errors import KnownFailure, LifelongError
+from .interrupts import signals
 from .runner import TimeUp
 from .spec import Spec
 
@@ -20,6 +21,7 @@ from .spec import Spec
 def main() -> None:
     """Run every spec that arrives; when the parent is gone, so is this process."""
     warnings.simplefilter("ignore", KnownFailure)  # the parent has said so
+    signals.listen()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends this process
     lines: Queue[str] = Queue()
     threading.Thread(target=_listen, args=(sys.stdin, lines), daemon=True).start()
@@ -46,10 +48,14 @@ def _run(spec: Spec, folder: str, out: IO[str]) -> dict[str, Any]:
 
     try:
         return {"result": spec.run(folder, report).data}
+    except KeyboardInterrupt:
+        os._exit(signals.code)  # behind a checkpoint: the parent has been told what to say
     except TimeUp as stop:
         return {"stopped": str(stop)}
     except LifelongError as error:
         return {"error": str(error)}
+    except MemoryError as error:
+        return {"error": f"too little memory ({error}): give it more, or fewer --jobs"}
 
 
 def _say(out: IO[str], message: dict[str, Any]) -> None:

@@ -260,7 +260,7 @@ def gather(
         task = np.concatenate([names_of(source, by) for source in sources]).tolist()
     ids = np.arange(first_id, first_id + sum(source.rows for source in sources))
     if own_id:
-        ids = np.concatenate([_ids(source) for source in sources])
+        ids = np.concatenate([ids_of(source) for source in sources])
         values, counts = np.unique(ids, return_counts=True)
         if counts.max() > 1:
             raise LifelongError(f"id {values[counts.argmax()]} occurs twice: make ids unique")
@@ -456,7 +456,7 @@ def numbers_of(source: Source, names: Sequence[str]) -> np.ndarray:
     return np.stack(columns, 1)
 
 
-def _ids(source: Source) -> np.ndarray:
+def ids_of(source: Source) -> np.ndarray:
     """The column ``id``: integers from 0, ``int64 [n]``."""
     from pyarrow import ArrowInvalid, int64, types
 

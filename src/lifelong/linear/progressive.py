@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..detection import Detector, PageHinkley
 from ..errors import LifelongError, at_least
+from ..files import write_figure
 
 ERRORS = PageHinkley(slack=0.005, threshold=50.0, distance=30)
 """The Page-Hinkley test for a sequence of errors that are 0 or 1."""
@@ -158,8 +159,7 @@ class Progressive:
             axes.set_xlabel("examples")
             axes.set_ylabel(f"accuracy over {self.window:,} examples, %")
             figure.legend(loc="outside upper left", ncols=4, frameon=False)
-            figure.savefig(path, dpi=150)
-        return Path(path)
+            return write_figure(Path(path), figure)
 
 
 def progressive_validation(

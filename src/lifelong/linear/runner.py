@@ -9,7 +9,7 @@ import platform
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -20,14 +20,15 @@ import numpy as np
 
 from .. import metrics
 from ..data import Encoder
-from ..errors import LifelongError, at_least
+from ..errors import LifelongError, at_least, intact, unknown
 from ..files import lock, read_arrays, read_manifest, write_arrays
+from ..ids import Ids
 from ..progress import Report, bar
-from ..result import Result, read
-from ..runner import TimeUp, collect, peak_memory, reset_peak_memory, versions
+from ..result import Result
+from ..runner import TimeUp, finish, peak_memory, reset_peak_memory, versions
 from ..samples import Dataset, Samples
 from ..stream import Stream, Task
-from ..update import Update, continued, longer, next_version, refuse_again
+from ..update import Outcome, continued, longer, numbered, relabelled
 from .defaults import make, weighting
 from .estimator import FORMAT, Incremental, load_all, pack, unpack
 from .progressive import NONE, judged
@@ -115,9 +116,10 @@ def run(
     folder = None if out is None else Path(out) / "runs" / key
     with nullcontext() if folder is None else lock(folder):
         if folder is not None and (folder / "run.json").exists():
-            return read(folder / "run.json")[0]
+            return finish(folder)
         reset_peak_memory()
         session = _Session(learner, list(stream), folder, epochs, seed, time_limit, delay)
+        session.own_ids = stream.own_ids
         with bar() if report is None else nullcontext(report) as session.report:
             session.learn()
         about = words | {"key": key, "command": command or "lifelong.linear.run(...)"}
@@ -207,21 +209,23 @@ class _Session:
         delay: int = 0,
     ) -> None:
         self.learner, self.tests, self.epochs, self.seed = learner, tests, epochs, seed
-        self.delay, self.late, self.waiting = delay, 0, deque[tuple[Any, np.ndarray]]()
+        self.delay, self.late, self.waiting = delay, 0, deque[tuple[Any, np.ndarray, np.ndarray]]()
         self.step = max(1, delay // 10) if delay else CHUNK if learner.solves else 1
         """Rows of a stream in the order of time that are asked at once."""
         self.options = settings(learner)
         rows = [samples.id for task in tests for samples in (task.train, task.test)]
         self.numbered = not rows or len(every := np.concatenate(rows)) == every.max() + 1
         """Whether ids are the rows' numbers in their data, not its own."""
+        self.own_ids = False
         self.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
         self.book = Book()
         if self.checkpoint is not None and self.checkpoint.exists():
             arrays, whole = read_arrays(self.checkpoint)
-            self.learner = unpack(whole["linear"], "", arrays)
-            book = unpack(whole["book"], "book", arrays)
-            self.book = Book(**book | {name: array("q", book[name].tolist()) for name in SEQUENCES})
+            with intact(str(self.checkpoint)):
+                self.learner = unpack(whole["linear"], "", arrays)
+                book = unpack(whole["book"], "book", arrays)
+                self.book = Book(**book | {name: array("q", book[name].tolist()) for name in SEQUENCES})
 
     def learn(self) -> None:
         """Learn what is left of the stream, a row of R behind each task."""
@@ -245,53 +249,57 @@ class _Session:
                 rows = task.train.take(order[start : start + BLOCK])
                 if epoch:
                     started = time.monotonic()
-                    self.learner.rehearse(rows.x, names[rows.y])
+                    self.learner.rehearse(rows.x, names[rows.y], rows.id)
                     self.book.seconds += time.monotonic() - started
                 else:
-                    self.progress(rows.x, names[rows.y], rows.id if task.ordered else None)
+                    self.progress(rows.x, names[rows.y], rows.id, task.ordered)
                 index, length = task.place
                 share = (epoch + (start + len(rows)) / len(order)) / self.epochs
                 self.say(f"task {index + 1} of {length}", (index + share) / length)
             self.settle()
 
-    def progress(self, x: Any, labels: np.ndarray, ids: np.ndarray | None) -> None:
-        """Ask, then teach; with ``ids``, the rows are in the order of time, and noted."""
+    def progress(self, x: Any, labels: np.ndarray, ids: np.ndarray, ordered: bool) -> None:
+        """Ask, then teach; rows that are ``ordered``, by time, are noted."""
         started = time.monotonic()
-        if ids is None or (self.learner.by_row and not self.delay):
-            given = self.learner.progress(x, labels)
+        if not ordered or (self.learner.by_row and not self.delay):
+            given = self.learner.progress(x, labels, ids)
         else:
             single = 0 if self.delay else min(len(labels), max(0, self.step - self.book.met))
             starts = [*range(single), *range(single, len(labels), self.step)]
             parts = (slice(*ends) for ends in pairwise([*starts, len(labels)]))
-            given = np.concatenate([self._late(x[part], labels[part]) for part in parts])
+            given = np.concatenate([self._late(x[part], labels[part], ids[part]) for part in parts])
         self.book.seconds += time.monotonic() - started
         self.book.hits += int((given == labels).sum())
         self.book.met += len(labels)
-        if ids is not None:
+        if ordered:
             self.book.note(labels, given)
             self.book.ids.extend(ids.tolist())
 
-    def _late(self, x: Any, labels: np.ndarray) -> np.ndarray:
+    def _late(self, x: Any, labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
         """Ask, and teach what was asked ``delay`` rows ago."""
         given = np.full(len(labels), None, object)
         if hasattr(self.learner, "classes_"):
             given[:] = self.learner.predict(x)
-        self.waiting.append((x, labels))
+        self.waiting.append((x, labels, ids))
         self.late += len(labels)
         while self.waiting and self.late - len(self.waiting[0][1]) >= self.delay:
             self.late -= len(self.waiting[0][1])
-            self.learner.partial_fit(*self.waiting.popleft())
+            self._teach()
         return given
+
+    def _teach(self) -> None:
+        x, labels, ids = self.waiting.popleft()
+        self.learner.partial_fit(x, labels, ids=ids)
 
     def settle(self) -> None:
         """Teach what is still waiting for its labels."""
         while self.waiting:
-            self.learner.partial_fit(*self.waiting.popleft())
+            self._teach()
         self.late = 0
 
     def flow(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], name: str) -> dict[str, Any]:
         """Learn rows that come by once; returns how many they are, and their fingerprint."""
-        held: list[tuple[np.ndarray, np.ndarray]] = []
+        held: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         met = kept = 0
         content = hashlib.blake2b(digest_size=16)
         for x, labels in blocks:
@@ -300,16 +308,16 @@ class _Session:
             test = ids % 20 == 19
             test &= kept + np.cumsum(test) <= GUARDS
             met, kept = met + len(x), kept + int(test.sum())
-            held.append((x[test], labels[test]))
+            held.append((x[test], labels[test], ids[test]))
             if not test.all():
-                self.progress(x[~test], labels[~test], ids[~test])
+                self.progress(x[~test], labels[~test], ids[~test], True)
             self.say(name, 0.0)
         self.settle()
         if not kept:
             raise LifelongError(f"{name} has {met} rows, too few to hold one of 20 out: give more")
-        x, labels = (np.concatenate(part) for part in zip(*held, strict=True))
+        x, labels, ids = (np.concatenate(part) for part in zip(*held, strict=True))
         classes, y = np.unique(labels, return_inverse=True)
-        rows = Samples(x=x, y=y, id=np.arange(kept))
+        rows = Samples(x=x, y=y, id=ids)
         self.tests = [Task(name, rows.take(slice(0)), rows, tuple(classes.tolist()), "free")]
         row, self.book.confusion = evaluate(self.learner, self.tests)
         self.book.rows.append(row)
@@ -356,12 +364,19 @@ class _Session:
         )
         if self.checkpoint is not None:
             folder = self.checkpoint.parent
-            guards = [guard(task) for task in self.tests]
-            save(self.learner, folder / "model.safetensors", result, guards, encoder)
+            kept = Kept(result.data, [guard(task) for task in self.tests], encoder, self._ids(result))
+            save(self.learner, folder / "model.safetensors", kept)
             result.save(folder / "run.json")
-            self.checkpoint.unlink(missing_ok=True)
-            collect(folder.parent.parent)
+            return finish(folder)
         return result
+
+    def _ids(self, result: Result) -> Ids:
+        """Those of all rows."""
+        found = [samples.id for task in self.tests for samples in (task.train, task.test)]
+        ids = Ids()
+        flow = np.array(self.book.ids, np.int64)
+        ids.take(result.data["data"], np.unique(np.concatenate([*found, flow])), self.own_ids)
+        return ids
 
 
 def evaluate(
@@ -423,33 +438,50 @@ def guard(task: Task) -> Task:
 
 
 # ---- model files
-def save(
-    learner: Incremental, path: Path, result: Result, guards: list[Task], encoder: Encoder | None
-) -> None:
+@dataclass
+class Kept:
+    """What a model file of a run holds beside the learner."""
+
+    result: dict[str, Any]
+    guards: list[Task]
+    """Test sets of what was learned: an update is judged on them."""
+    encoder: Encoder | None
+    ids: Ids
+    version: dict[str, Any] | None = None
+    """Which version of its folder the file is, and where that comes from; None: of none."""
+
+
+def save(learner: Incremental, path: Path, kept: Kept) -> None:
     """Write the learner, the result of its run, and what an update is judged on."""
-    arrays: dict[str, np.ndarray] = {}
-    kept = [[t.name, list(t.classes), t.test.x, t.test.y] for t in guards]
+    arrays: dict[str, np.ndarray] = {"ids": kept.ids.ranges}
+    guards = [[t.name, list(t.classes), t.test.x, t.test.y, t.test.id] for t in kept.guards]
     whole = {
         "format": FORMAT,
         "linear": pack(learner, "", arrays),
-        "guards": pack(kept, "guards", arrays),
-        "result": result.data,
-        "encoder": None if encoder is None else encoder.to_json(),
+        "guards": pack(guards, "guards", arrays),
+        "result": kept.result,
+        "encoder": None if kept.encoder is None else kept.encoder.to_json(),
+        "ids": kept.ids.to_json(),
+        "version": kept.version,
     }
     write_arrays(path, arrays, whole)
 
 
-def read_model(path: Path) -> tuple[Incremental, Result, list[Task], Encoder | None]:
+def read_model(path: Path) -> tuple[Incremental, Kept]:
     """What :func:`save` wrote."""
     learner, arrays, whole = load_all(path)
-    if "result" not in whole:
-        raise LifelongError(f"{path} was not written by a run: its scores so far are not known")
-    guards = []
-    for name, classes, x, y in unpack(whole["guards"], "guards", arrays):
-        rows = Samples(x=x, y=y, id=np.arange(len(y)))
-        guards.append(Task(name, rows.take(slice(0)), rows, tuple(classes), "class"))
-    encoder = None if whole["encoder"] is None else Encoder.from_json(whole["encoder"])
-    return learner, Result(whole["result"]), guards, encoder
+    with intact(str(path)):
+        if "result" not in whole:
+            raise LifelongError(f"{path} was not written by a run: its scores so far are not known")
+        guards = []
+        for name, classes, x, y, *ids in unpack(whole["guards"], "guards", arrays):
+            rows = Samples(x=x, y=y, id=ids[0] if ids else np.full(len(y), -1))
+            if len(y) and not (y.dtype.kind == "i" and 0 <= y.min() <= y.max() < len(classes)):
+                raise LifelongError(f"{path} is damaged: a guard set has labels of no class")
+            guards.append(Task(name, rows.take(slice(0)), rows, tuple(classes), "class"))
+        encoder = None if whole["encoder"] is None else Encoder.from_json(whole["encoder"])
+        ids = Ids.of(whole.get("ids"), arrays.get("ids"))
+        return learner, Kept(dict(whole["result"]), guards, encoder, ids, whole.get("version"))
 
 
 def names_of_columns(path: Path) -> list[str] | None:
@@ -458,17 +490,26 @@ def names_of_columns(path: Path) -> list[str] | None:
     return None if encoder is None else Encoder.from_json(encoder).names
 
 
-def update(path: str | Path, data: Dataset, command: str) -> Update:
-    """Learn ``data`` as the model's next task and write a new model beside the old.
+class LinearModel:
+    """A saved linear learner, as :class:`lifelong.update.Model` has it."""
 
-    As :func:`lifelong.update.update`, for the model of a linear learner.
-    """
-    with next_version(path) as (old, new):
-        learner, result, guards, encoder = read_model(old)
-        record = result.data
-        fingerprint = refuse_again(old, data, record.get("fingerprint"))
+    def __init__(self, path: Path) -> None:
+        self.learner, self.kept = read_model(path)
+        self.ids = self.kept.ids
+
+    @property
+    def classes(self) -> list[str]:
+        return [str(name) for name in self.learner.classes_.tolist()]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return self.kept.result
+
+    def learn(self, data: Dataset, command: str) -> Outcome:
+        learner, record, guards = self.learner, self.kept.result, self.kept.guards
+        train, test = numbered(data, self.ids)
         place = len(guards), len(guards) + 1
-        task = Task(data.name, data.train, data.test, data.classes, "class", place, None, place[0])
+        task = Task(data.name, train, test, data.classes, "class", place, None, place[0])
         guards.append(guard(task))
         before, _ = evaluate(learner, guards)
         session = _Session(
@@ -479,9 +520,42 @@ def update(path: str | Path, data: Dataset, command: str) -> Update:
         after, session.book.confusion = evaluate(learner, guards)
         session.book.rows = longer(record, before, after)
         changed = record | continued(record, data) | measured(learner, session.book)
-        changed |= {"fingerprint": fingerprint, "command": command}
+        changed |= {"command": command}
         changed.pop("progressive", None)  # of the stream that was run at first
-        done = Update.of(record, changed, before["agnostic"], after["agnostic"], new)
-        done.save()
-        save(learner, new, done.result, guards, encoder)
-    return done
+        self.kept.result = changed
+        return Outcome.of(record, changed, before["agnostic"], after["agnostic"])
+
+    def forget(self, ids: np.ndarray) -> tuple[int, int]:
+        held, kept = self.learner.forget(ids), []
+        for task in self.kept.guards:
+            kept.append(replace(task, test=task.test.take(~np.isin(task.test.id, ids))))
+        judged = sum(len(a.test) - len(b.test) for a, b in zip(self.kept.guards, kept, strict=True))
+        self.kept.guards = kept
+        self.ids.forget(ids)
+        return held, judged
+
+    def relabel(self, verb: str, names: Sequence[str]) -> None:
+        if verb != "rename":
+            raise LifelongError(f"a linear learner cannot {verb} classes, only rename them: train anew")
+        rename(self.learner, *names)
+        self.kept.guards = [
+            replace(task, classes=tuple(names[1] if c == names[0] else c for c in task.classes))
+            for task in self.kept.guards
+        ]
+        self.kept.result = relabelled(self.kept.result, verb, names, self.classes)
+
+    def save(self, path: Path, version: dict[str, Any] | None) -> None:
+        self.kept.version = version
+        save(self.learner, path, self.kept)
+
+
+def rename(learner: Incremental, name: str, new: str) -> None:
+    """Call a class of the learner, whose labels are strings, by another name."""
+    names = learner.classes_.tolist()
+    if name not in names:
+        raise unknown("class", name, map(str, names))
+    if new in names:
+        raise LifelongError(f"there is a class {new!r} already: give another name")
+    learner.classes_ = np.array([new if label == name else label for label in names])
+    if hasattr(learner, "learner_"):
+        rename(learner.learner_, name, new)
