@@ -17,8 +17,8 @@ class Ids:
     """Which ids a model has met in training and test sets, and how they were made.
 
     A file's column ``id`` names its rows. Rows of a file without it are numbered: from 0 in the
-    first run, and in an update from one above the largest id so far, in the order of the file (or files).
-    So the number of the i-th row (from 1) is ``first + i - 1``; :attr:`told` has ``first``.
+    first run, and in an update from one above the largest id so far, in the order of the files. So the
+    number of the i-th row (from 1) is ``first + i - 1``; :attr:`told` has ``first``.
     """
 
     ranges: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))

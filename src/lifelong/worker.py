@@ -26,9 +26,12 @@ def main() -> None:
     lines: Queue[str] = Queue()
     threading.Thread(target=_listen, args=(sys.stdin, lines), daemon=True).start()
     sys.stdout, out = sys.stderr, sys.stdout  # what else is printed must not reach the parent
-    while True:
-        spec, folder = json.loads(lines.get())
-        _say(out, _run(Spec.from_json(spec), folder, out))
+    try:
+        while True:
+            spec, folder = json.loads(lines.get())
+            _say(out, _run(Spec.from_json(spec), folder, out))
+    except KeyboardInterrupt:  # asked to end, behind a checkpoint: the parent says so
+        os._exit(signals.code)
 
 
 def _listen(stream: IO[str], lines: Queue[str]) -> None:
@@ -48,8 +51,6 @@ def _run(spec: Spec, folder: str, out: IO[str]) -> dict[str, Any]:
 
     try:
         return {"result": spec.run(folder, report).data}
-    except KeyboardInterrupt:
-        os._exit(signals.code)  # behind a checkpoint: the parent has been told what to say
     except TimeUp as stop:
         return {"stopped": str(stop)}
     except LifelongError as error:
