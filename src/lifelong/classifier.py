@@ -23,6 +23,7 @@ from . import models
 from .errors import LifelongError
 from .learner import Learner
 from .linear.estimator import Incremental
+from .linear.ids import named, wanted
 from .method import Method, Part, part_names
 from .methods import method as make_method
 from .methods import registry
@@ -129,18 +130,43 @@ class Neural(BaseEstimator):
         keeping = [n for n, kind in known.items() if "capacity" in {f.name for f in fields(kind)}]  # type: ignore[arg-type]
         return make_method(self.method, {name: {"capacity": self.memory} for name in keeping})
 
-    def _teach(self, X: np.ndarray, y: np.ndarray, names: list[str]) -> None:
+    def forget(self, ids: Any) -> int:
+        """Take the rows with these ids out of the method's memories; returns how many were held.
+
+        An id that is not held is no error. What the network learned from a row stays in its weights.
+
+        Raises:
+            LifelongError: where an id is no whole number.
+        """
+        gone = wanted(ids)
+        if not hasattr(self, "learner_"):
+            return 0
+        gone = np.intersect1d(gone, self._held())
+        if len(gone):
+            self._drop_rows(gone)
+        return len(gone)
+
+    def _held(self) -> np.ndarray:
+        """The ids of the rows in the method's memories, each once."""
+        stored = [m.samples.id for m in self.learner_.memories if m.samples is not None]
+        return np.unique(np.concatenate([np.empty(0, np.int64), *stored]))
+
+    def _drop_rows(self, ids: np.ndarray) -> None:
+        for memory in self.learner_.memories:
+            memory.remove(ids)
+        self.learner_._forget_derived()
+
+    def _teach(self, X: np.ndarray, y: np.ndarray, names: list[str], ids: np.ndarray) -> None:
         """Learn rows as the next task: ``y`` indexes names, or is numbers ``[n, names]``."""
         learner, number, rows = self.learner_, self.learner_.position.task, len(X)
         scenario = "free" if self.free else self.scenario
         columns = {"task": np.full(rows, number)} if scenario == "class" else {}
-        ids = np.arange(self.met_, self.met_ + rows)
         train = Samples(x=self._scaled("x", X), y=y, id=ids, **columns)
         place = (number, number + 1)
         learner.learn(
             Task(f"task {number + 1}", train, Samples(), tuple(names), scenario, place, None, number)
         )
-        self.met_ += rows
+        self.met_ = max(self.met_, int(ids.max()) + 1)
 
     def _checked(self, X: Any, reset: bool) -> np.ndarray:
         kinds = (np.float64, np.float32, np.uint8)
@@ -214,6 +240,7 @@ class LifelongClassifier(Neural, Incremental):
     objective = "classification"
     scenario = "class"
     sparse = False
+    keeps_rows = True
 
     def _start(self) -> None:
         super()._start()
@@ -222,8 +249,17 @@ class LifelongClassifier(Neural, Incremental):
     def _widen(self, classes: int) -> None:
         self.names_ += [str(label) for label in self.classes_[len(self.names_) :].tolist()]
 
-    def _update(self, X: Any, codes: np.ndarray, known: int) -> None:
-        self._teach(X, codes, self.names_)
+    @property
+    def next_id_(self) -> int:  # type: ignore[override]
+        """The id from which rows without one are counted on."""
+        return self.met_
+
+    def _update_rows(
+        self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
+    ) -> np.ndarray | None:
+        assert ids is not None
+        self._teach(X, codes, self.names_, ids)
+        return None
 
     def _scores(self, X: Any) -> np.ndarray:
         scores = self.learner_.decision(self._scaled("x", X)).astype(float)
@@ -250,23 +286,28 @@ class LifelongRegressor(RegressorMixin, Neural):
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from nothing: ``X [n, ...]``, ``y [n]`` or ``[n, outputs]``."""
-        Incremental._forget(self)
+        Incremental._reset(self)
         return self.partial_fit(X, y)
 
-    def partial_fit(self, X: Any, y: Any) -> Self:
-        """Go on learning: ``X [n, ...]``, ``y`` with as many outputs as before."""
+    def partial_fit(self, X: Any, y: Any, ids: Any = None) -> Self:
+        """Go on learning: ``X [n, ...]``, ``y`` with as many outputs as before.
+
+        ``ids [n]`` name the rows for :meth:`forget`; None: counted on from the largest so far, from 0.
+        """
         first = not hasattr(self, "learner_")
         kinds = (np.float64, np.float32, np.uint8)
         X, y = validate_data(
             self, X, y, reset=first, dtype=kinds, allow_nd=True, multi_output=True, y_numeric=True
         )
+        held, following = (np.empty(0, np.int64), 0) if first else (self._held(), self.met_)
+        ids = named(ids, len(X), held, following)
         if first:
             self._start()
             self.outputs_ = y.shape[1:]
         if y.shape[1:] != self.outputs_:
             raise LifelongError(f"targets {list(y.shape)}: it learned from [n{_more(self.outputs_)}]")
         y = y.reshape(len(y), -1)
-        self._teach(X, self._scaled("y", y), [str(i) for i in range(y.shape[1])])
+        self._teach(X, self._scaled("y", y), [str(i) for i in range(y.shape[1])], ids)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ from ..errors import LifelongError, unknown
 from ..files import read_arrays, write_arrays
 from ..memory import Memory
 from ..samples import Samples
+from .ids import named, wanted
 
 FORMAT = 3
 
@@ -32,6 +33,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
 
     classes_: np.ndarray
     n_features_in_: int
+    next_id_: int
     by_row = False
     """Whether it goes row by row, so that :meth:`_update` knows what was predicted of each."""
     solves = False
@@ -42,6 +44,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
     """What numbers it takes as they are; others become the first."""
     takes_texts = False
     """Whether inputs are strings, not rows of numbers."""
+    keeps_rows = False
+    """Whether it holds rows, by their ids: they can be forgotten then (:meth:`forget`)."""
 
     # ---- what a subclass defines
     def _start(self) -> None:
@@ -62,6 +66,26 @@ class Incremental(ClassifierMixin, BaseEstimator):
         """Learn rows again that were learned before."""
         self._update(X, codes, known)
 
+    def _update_rows(
+        self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
+    ) -> np.ndarray | None:
+        """As :meth:`_update`, with the rows' ids: what a learner that ``keeps_rows`` defines instead."""
+        return self._update(X, codes, known)
+
+    def _rehearse_rows(self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None) -> None:
+        """As :meth:`_rehearse`, with the rows' ids: what a learner that ``keeps_rows`` defines instead."""
+        self._rehearse(X, codes, known)
+
+    def _held(self) -> np.ndarray:
+        """The ids of the rows held, in no particular order."""
+        return np.empty(0, np.int64)
+
+    def _complete(self) -> None:
+        """Add what a file of version 0.1.0 lacks of a learner that ``keeps_rows``."""
+
+    def _drop_rows(self, ids: np.ndarray) -> None:
+        """Forget those rows, some of which are held."""
+
     def _scores(self, X: Any) -> np.ndarray:
         """``[n, classes]``, the largest wins."""
         raise NotImplementedError
@@ -78,23 +102,43 @@ class Incremental(ClassifierMixin, BaseEstimator):
     # ---- scikit-learn's contract
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from nothing: ``X [n, features]``, ``y [n]``. What was learned before is forgotten."""
-        self._forget()
+        self._reset()
         self._learn(X, y, column_or_1d(y, warn=True))
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, ids: Any = None) -> Self:
         """Go on learning: ``X [n, features]``, ``y [n]``, whose labels may be new.
 
         Args:
             classes: labels that will come, if they are known. Not needed.
+            ids: ``int64 [n]``, the rows' names for :meth:`forget`, each unique; None: counted on from
+                the largest so far, from 0. A learner that holds no rows needs none.
 
         Raises:
-            LifelongError: where rows and labels do not fit each other or what was learned before.
+            LifelongError: where rows and labels do not fit each other or what was learned before, or
+                an id is no whole number from 0, comes twice, or is that of a row held already.
         """
-        self._learn(X, y, classes)
+        self._learn(X, y, classes, ids)
         return self
 
-    def progress(self, X: Any, y: Any) -> np.ndarray:
+    def forget(self, ids: Any) -> int:
+        """Forget the rows with these ids, of those that are held; returns how many were.
+
+        An id that is not held is no error. A learner that holds no rows has none to forget: what it
+        learned from them stays, here and in what a memory rehearsed. Classes stay known.
+
+        Raises:
+            LifelongError: where an id is no whole number.
+        """
+        gone = wanted(ids)
+        if not hasattr(self, "classes_"):
+            return 0
+        gone = np.intersect1d(gone, self._held())
+        if len(gone):
+            self._drop_rows(gone)
+        return len(gone)
+
+    def progress(self, X: Any, y: Any, ids: Any = None) -> np.ndarray:
         """Learn as :meth:`partial_fit` does, and return what was predicted of each row before.
 
         That is progressive validation (Blum, Kalai & Langford, 1999): every row is a test first. A
@@ -102,7 +146,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
         """
         known = len(getattr(self, "classes_", ()))
         ahead = self.predict(X) if known and not self.by_row else None
-        codes = self._learn(X, y, None)
+        codes = self._learn(X, y, None, ids)
         if known:
             return self.classes_[codes] if ahead is None else ahead
         unknown = np.full(len(y), None, object)
@@ -110,8 +154,11 @@ class Incremental(ClassifierMixin, BaseEstimator):
             unknown[1:] = self.classes_[codes[1:]]  # of the very first row there was no answer
         return unknown
 
-    def rehearse(self, X: Any, y: Any) -> Self:
-        """Learn rows again that were learned before: one more pass. Texts are not counted anew."""
+    def rehearse(self, X: Any, y: Any, ids: Any = None) -> Self:
+        """Learn rows again that were learned before: one more pass. Texts are not counted anew.
+
+        By their ``ids [n]`` an SVM knows the rows that it holds; without them, by their numbers.
+        """
         check_is_fitted(self)
         X = self._checked(X, reset=False)
         labels = column_or_1d(y, warn=True)
@@ -121,7 +168,9 @@ class Incremental(ClassifierMixin, BaseEstimator):
             )
         if not np.isin(labels, self.classes_).all():
             raise LifelongError("rehearse is for rows learned before: there are new labels among them")
-        self._rehearse(X, self._encode(labels), len(self.classes_))
+        if ids is not None:
+            ids = named(ids, len(labels), np.empty(0, np.int64), 0)
+        self._rehearse_rows(X, self._encode(labels), len(self.classes_), ids)
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -152,12 +201,12 @@ class Incremental(ClassifierMixin, BaseEstimator):
         return self
 
     # ---- learning
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         """Drop all that was learned: what ends with an underscore."""
         for name in [n for n in vars(self) if n.endswith("_")]:
             delattr(self, name)
 
-    def _learn(self, X: Any, y: Any, classes: Any) -> np.ndarray | None:
+    def _learn(self, X: Any, y: Any, classes: Any, ids: Any = None) -> np.ndarray | None:
         first = not hasattr(self, "classes_")
         X = self._checked(X, reset=first)
         y = column_or_1d(y, warn=True)
@@ -170,13 +219,26 @@ class Incremental(ClassifierMixin, BaseEstimator):
                     "y holds None, or strings beside other labels: give labels of one kind"
                 )
         check_classification_targets(y)
+        ids = self._named(ids, len(y))
         if first:
             self._start()
             self.classes_ = np.empty(0, y.dtype)
         if classes is not None:
             self._encode(np.unique(np.asarray(classes)))
         known = len(self.classes_)
-        return self._update(X, self._encode(y), known)
+        return self._update_rows(X, self._encode(y), known, ids)
+
+    def _named(self, ids: Any, rows: int) -> np.ndarray | None:
+        """The ids of rows to come, counted on where none are given; None where no rows are held."""
+        if not self.keeps_rows:
+            return None if ids is None else named(ids, rows, self._held(), 0)
+        started = hasattr(self, "classes_")
+        held = self._held() if started else np.empty(0, np.int64)
+        return named(ids, rows, held, self.next_id_ if started else 0)
+
+    def _count(self, ids: np.ndarray) -> None:
+        """Let ids that are counted on go on behind these."""
+        self.next_id_ = max(self.next_id_, int(ids.max()) + 1)
 
     def _checked(self, X: Any, reset: bool) -> Any:
         kinds = {"accept_sparse": "csr"} if self.sparse else {}
@@ -289,6 +351,8 @@ def unpack(packed: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if kind == "estimator":
         made = estimator(content)
         vars(made).update({k: unpack(v, f"{name}/{k}", arrays) for k, v in packed["holds"].items()})
+        if isinstance(made, Incremental) and made.keeps_rows and hasattr(made, "classes_"):
+            made._complete()
         return made
     if kind == "csr":
         return sp.csr_array(tuple(arrays[f"{name}/{k}"] for k in ("data", "indices", "indptr")), content)

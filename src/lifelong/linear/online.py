@@ -66,12 +66,12 @@ class Online(Incremental):
         self.mean_ = np.zeros((1, 0), self.dtype)
         self.examples_ = 0
 
-    def _learn(self, X: Any, y: Any, classes: Any) -> np.ndarray | None:
+    def _learn(self, X: Any, y: Any, classes: Any, ids: Any = None) -> np.ndarray | None:
         wide = getattr(X, "shape", (0, 0))[-1] if self.grow and hasattr(self, "classes_") else 0
         if wide > getattr(self, "n_features_in_", wide):
             self.slot_ = np.append(self.slot_, np.full(wide - self.n_features_in_, -1, np.int32))
             self.n_features_in_ = wide
-        return super()._learn(X, y, classes)
+        return super()._learn(X, y, classes, ids)
 
     def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray:
         rows = as_csr(X, self.dtype)

@@ -25,6 +25,9 @@ class Replay(Wrapper):
 
         Replay(TextClassifier("cw"), memory=1000)
 
+    Rows are known by their ids: :meth:`forget` takes them out of the memory, and out of a learner that
+    holds rows itself. What another learned from them stays.
+
     A stored text is weighed anew whenever it is rehearsed, by the document frequencies of then.
 
     Args:
@@ -47,6 +50,8 @@ class Replay(Wrapper):
     batch: int = 32
     seed: int = 0
 
+    keeps_rows = True
+
     @property
     def takes_texts(self) -> bool:  # type: ignore[override]
         return isinstance(self.learner, TextClassifier)
@@ -59,23 +64,48 @@ class Replay(Wrapper):
         self.learner_.n_features_in_ = getattr(self, "n_features_in_", 0)
         self.learner_._start()
         self.memory_ = Memory(self.memory, self.admission)
+        self.next_id_ = 0
         self.rng_ = np.random.default_rng(self.seed)
 
-    def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray | None:
+    def _update_rows(
+        self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
+    ) -> np.ndarray | None:
+        assert ids is not None
         predicted = []
         for start in range(0, len(codes), self.batch):
-            x, y = X[start : start + self.batch], codes[start : start + self.batch]
-            predicted.append(self.learner_._update(x, y, known))
+            part = slice(start, start + self.batch)
+            x, y, id_ = X[part], codes[part], ids[part]
+            predicted.append(self.learner_._update_rows(x, y, known, id_))
             known = max(known, int(y.max()) + 1)
             drawn = self.memory_.draw(self.replays * len(y), self.rng_)
             if drawn is not None:
-                self.learner_._rehearse(drawn.x, drawn.y, known)
-            ids = self.memory_.offered + np.arange(len(y))
-            self.memory_.offer(Samples(x=x, y=y, id=ids), self.rng_)
+                self.learner_._rehearse_rows(drawn.x, drawn.y, known, drawn.id)
+            self.memory_.offer(Samples(x=x, y=y, id=id_), self.rng_)
+        self._count(ids)
         return np.concatenate(predicted) if self.by_row else None
 
-    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
-        self.learner_._rehearse(X, codes, known)
+    def _rehearse_rows(self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None) -> None:
+        self.learner_._rehearse_rows(X, codes, known, ids)
+
+    def _held(self) -> np.ndarray:
+        samples = self.memory_.samples
+        stored = [] if samples is None else [samples.id]
+        return np.concatenate([*stored, self.learner_._held()])
+
+    def _drop_rows(self, ids: np.ndarray) -> None:
+        self.memory_.remove(ids)
+        self.learner_.forget(ids)
+
+    def _complete(self) -> None:
+        """Rows that both the memory and the learner hold are known by the memory's ids."""
+        if hasattr(self, "next_id_"):
+            return
+        self.next_id_ = self.memory_.offered
+        samples, learner = self.memory_.samples, self.learner_
+        if samples is not None and (learner._held() < 0).any():
+            ids = {row.tobytes(): id_ for row, id_ in zip(samples.x, samples.id, strict=True)}
+            rows = learner.X_[: len(learner.ids_)]
+            learner.ids_ = np.array([ids.pop(r.tobytes(), i) for r, i in zip(rows, learner.ids_)])
 
     @property
     def memory_bytes(self) -> int:

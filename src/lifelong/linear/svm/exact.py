@@ -51,10 +51,10 @@ class ExactSVM(BaseEstimator):
         self.y_, self.alpha_, self.g_, self.bound_ = np.empty((4, 0))
         self.b_, self.slack_ = 0.0, 1.0
         self.margin_ = np.empty(0, np.int64)
-        self.M_, self.R_ = np.empty((2, 8, 8))
+        self.M_, self.R_ = np.zeros((2, 8, 8))
         self.cached_ = np.empty(0, np.int64)
         self.slot_ = np.empty(0, np.int64)
-        self.K_ = np.empty((8, 8))
+        self.K_ = np.zeros((8, 8))
 
     # ---- what changes
     def add(self, gram: Gram, rows: np.ndarray, y: np.ndarray, C: float) -> None:
@@ -75,20 +75,30 @@ class ExactSVM(BaseEstimator):
         self._solve(gram)
 
     def remove(self, gram: Gram, row: int) -> None:
-        """Unlearn the example of that number: what is left is what the others alone would give."""
+        """Unlearn the example of that number: what is left is what the others alone would give.
+
+        Where its kernel values were above the others', their numbers lost digits beside them: what is
+        kept is computed anew.
+        """
         i = self._place(row)
-        self._empty(gram, i)
+        own = self.K_[self.slot_[i], i] if self.slot_[i] >= 0 else 0.0
+        self._release(gram, i)
         self._delete(i)
+        if own > 2 * self._largest:
+            self._rebuild()
+            self._refresh()
+        self._solve(gram)
 
     def without(self, gram: Gram, row: int) -> float:
         """f of the example of that number, had it never been learned. Nothing changes."""
         i = self._place(row)
-        if self.alpha_[i] == 0:
+        if self.alpha_[i] == 0 and self._inside.any():
             return float(self.y_[i] * (self.g_[i] + 1))
         held = copy.deepcopy(
             {k: v for k, v in vars(self).items() if k not in ("K_", "slot_", "cached_")}
         )
-        self._empty(gram, i)
+        self._release(gram, i)
+        self._solve(gram)
         f = float(self.y_[i] * (self.g_[i] + 1))
         for name, value in held.items():
             setattr(self, name, value)
@@ -107,6 +117,7 @@ class ExactSVM(BaseEstimator):
         """Go on from the same alpha under another kernel."""
         self.cached_ = np.empty(0, np.int64)
         self.slot_[:] = -1
+        self.K_ = np.zeros(self.K_.shape)
         self._fetch(gram)
         self._rebuild()
         self._refresh()
@@ -172,18 +183,25 @@ class ExactSVM(BaseEstimator):
         return self.slack_ * max(1e-12, 8 * EPS * self.alpha_.sum() * self._largest)
 
     def _violator(self, gram: Gram) -> int | None:
-        """The place furthest from its condition, if any. Where S is empty, b is free: it is set here."""
+        """The place furthest from its condition, if any.
+
+        Where no alpha is within the bounds, b is free: the middle of its range, whatever came before.
+        """
         if len(self.margin_):
             violations = self._violations()
             violations[self.margin_] = 0
             c = int(violations.argmax())
-            return c if violations[c] > self._tolerance else None
+            if violations[c] > self._tolerance:
+                return c
+            if self._inside.any():
+                return None
+            self.margin_ = self.margin_[:0]
         v = (
             self.b_ - self.y_ * self.g_
         )  # condition: v_i <= b where y alpha may rise, >= where it may fall
         up, down = self._movable(1), self._movable(-1)
         if not len(up) or not len(down):
-            ends = [v[up].max()] if len(up) else [v[down].min()] if len(down) else [self.b_]
+            ends = [v[up].max()] if len(up) else [v[down].min()] if len(down) else [0.0]
             self._shift(float(ends[0]))
             return None
         i, j = up[v[up].argmax()], down[v[down].argmin()]
@@ -192,6 +210,12 @@ class ExactSVM(BaseEstimator):
             return None
         self._anchor(gram, int(j), float(v[j]))
         return int(i)
+
+    @property
+    def _inside(self) -> np.ndarray:
+        """Which alpha are within the bounds by more than rounding."""
+        rounding = 4 * EPS * self.alpha_.sum()
+        return (self.alpha_ > rounding) & (self.alpha_ < self.bound_ * (1 - 4 * EPS))
 
     def _movable(self, sign: int) -> np.ndarray:
         """The places whose y alpha may still move to that side."""
@@ -279,8 +303,8 @@ class ExactSVM(BaseEstimator):
             self._follow(self.alpha_ - before, t * step[0])
         return needed
 
-    def _empty(self, gram: Gram, i: int) -> None:
-        """Bring alpha_i to 0, and keep it there: its bound is 0. The rest becomes optimal."""
+    def _release(self, gram: Gram, i: int) -> None:
+        """Bring alpha_i to 0, and keep it there: its bound is 0. The rest is yet to be solved."""
         if len(at := np.flatnonzero(self.margin_ == i)):
             self._contract(int(at[0]))
         while self.alpha_[i] > 0:
@@ -298,7 +322,6 @@ class ExactSVM(BaseEstimator):
                 self._anchor(gram, int(others[at]), float(v[at]))
             self._move(gram, i, -1.0, 0.0, join=False)
         self.bound_[i] = 0
-        self._solve(gram)
 
     # ---- g
     def _follow(self, alpha: np.ndarray, b: float) -> None:
@@ -365,6 +388,8 @@ class ExactSVM(BaseEstimator):
             A[:, [k1, s]] = A[:, [s, k1]]
         if s > 1:
             R[:s, :s] -= np.outer(R[:s, s] / R[s, s], R[s, :s])
+        for A in (self.M_, self.R_):
+            A[s] = A[:, s] = 0
         self.margin_[k] = self.margin_[-1]
         self.margin_ = self.margin_[:-1]
         if not np.isfinite(R[:s, :s]).all():
@@ -429,6 +454,7 @@ class ExactSVM(BaseEstimator):
         kept = needed[self.cached_]
         if kept.mean() < 0.75:
             self.K_[: kept.sum()] = self.K_[: len(kept)][kept]
+            self.K_[kept.sum() : len(kept)] = 0
             self.cached_ = self.cached_[kept]
             self.slot_[:] = -1
             self.slot_[self.cached_] = np.arange(len(self.cached_))
@@ -449,13 +475,15 @@ class ExactSVM(BaseEstimator):
             self.cached_[slot] = self.cached_[end]
             self.slot_[self.cached_[slot]] = slot
             self.cached_ = self.cached_[:end]
+            self.K_[end] = 0
         self.K_[:, i] = self.K_[:, last]
+        self.K_[:, last] = 0
         self.margin_[self.margin_ == last] = i
         self.cached_[self.cached_ == last] = i
         for name in ("rows_", "y_", "alpha_", "g_", "bound_", "slot_"):
             values = getattr(self, name)
             values[i] = values[last]
-            setattr(self, name, values[:last])
+            setattr(self, name, values[:last].copy())
 
 
 def _free(kappa: float, own: float, h: np.ndarray, beta: np.ndarray) -> bool:
@@ -464,7 +492,7 @@ def _free(kappa: float, own: float, h: np.ndarray, beta: np.ndarray) -> bool:
 
 
 def enlarged(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The array with more room, of which only what was there is filled."""
-    new: Any = np.empty(shape, array.dtype)
+    """The array with more room, which is 0: memory that was free could hold what was forgotten."""
+    new: Any = np.zeros(shape, array.dtype)
     new[tuple(slice(0, n) for n in array.shape)] = array
     return new

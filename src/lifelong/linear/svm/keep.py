@@ -24,6 +24,7 @@ class KeepSupport(Kernelled):
         tol: of scikit-learn's ``SVC``, one machine for each pair of classes.
 
     Attributes:
+        ids_: ``[n]`` the ids of the support vectors.
         X_, codes_: the support vectors, and their places in ``classes_``.
         weights_, intercepts_: ``[n, machines]`` alpha y of each machine, ``[machines]``.
         sides_: what each machine tells apart: the class of f > 0, that of f < 0.
@@ -40,29 +41,48 @@ class KeepSupport(Kernelled):
                 "KeepSupport forgets examples, so it takes no precomputed kernel: use IncrementalSVC"
             )
         self.X_ = np.empty((0, self.n_features_in_))
-        self.codes_ = np.empty(0, np.int64)
         self.weights_, self.intercepts_ = np.empty((0, 0)), np.empty(0)
         self.sides_: list[list[int]] = []
         self.examples_ = 0
 
-    def _update(self, X: Any, codes: np.ndarray, known: int) -> None:
-        old = len(self.codes_)
-        X, codes = np.concatenate([self.X_, X]), np.concatenate([self.codes_, codes])
-        weight = np.ones(len(codes))
-        if self.weighted and old:
-            weight[:old] = self.examples_ / old
-        self.examples_ += len(codes) - old
-        present = np.unique(codes)
-        if len(present) < 2:  # nothing to be told apart yet: all are kept
-            self.X_, self.codes_ = X, codes
+    def _update_rows(
+        self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
+    ) -> np.ndarray | None:
+        assert ids is not None
+        weight = np.append(self._past(), np.ones(len(codes)))
+        self.examples_ += len(codes)
+        self.X_, self.codes_ = np.concatenate([self.X_, X]), np.append(self.codes_, codes)
+        self.ids_ = np.append(self.ids_, ids)
+        self._count(ids)
+        self._train(weight)
+        return None
+
+    def _drop_rows(self, ids: np.ndarray) -> None:
+        """What is held without them is trained on again."""
+        left = ~np.isin(self.ids_, ids)
+        self.X_, self.codes_, self.ids_ = self.X_[left], self.codes_[left], self.ids_[left]
+        self.examples_ -= len(ids)
+        self._train(self._past())
+
+    def _past(self) -> np.ndarray:
+        """The weights ``[n]`` of what is held."""
+        held = len(self.codes_)
+        return np.full(held, self.examples_ / held if self.weighted and held else 1.0)
+
+    def _train(self, weight: np.ndarray) -> None:
+        """Train on what is held, and hold its support vectors."""
+        present = np.unique(self.codes_)
+        if len(present) < 2:  # nothing to be told apart: all are kept
+            self.weights_, self.intercepts_ = np.empty((0, 0)), np.empty(0)
+            self.sides_ = []
             return
         gamma = 1 / self.n_features_in_ if self.gamma is None else self.gamma
         machine = SVC(
             C=self.C, kernel=self.kernel, gamma=gamma, degree=self.degree, coef0=self.coef0, tol=self.tol
         )
-        machine.fit(X, codes, sample_weight=weight)
+        machine.fit(self.X_, self.codes_, sample_weight=weight)
         kept = machine.support_
-        self.X_, self.codes_ = X[kept], codes[kept]
+        self.X_, self.codes_, self.ids_ = self.X_[kept], self.codes_[kept], self.ids_[kept]
         self.sides_ = [[int(a), int(b)] for i, a in enumerate(present) for b in present[i + 1 :]]
         self.weights_ = np.zeros((len(kept), len(self.sides_)))
         # Of classes a < b of those present, row b - 1 of dual_coef_ is a's against b, row a is b's.

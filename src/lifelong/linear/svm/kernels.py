@@ -35,6 +35,7 @@ class Kernelled(Incremental):
 
     sparse = False
     dtypes = (np.float64,)
+    keeps_rows = True
 
     def _start(self) -> None:
         one_of("kernel", self.kernel, KERNELS)
@@ -47,12 +48,28 @@ class Kernelled(Incremental):
         if not 0 <= self.coef0 < np.inf:
             raise LifelongError(f"coef0={self.coef0}: give 0 or more, or it is no kernel")
 
-    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
+        self.codes_ = self.ids_ = np.empty(0, np.int64)
+        self.next_id_ = 0
+
+    def _rehearse_rows(self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None) -> None:
         """Learn those of the rows that are not held."""
-        held = {row.tobytes() for row in self.X_[: len(self.codes_)]}
-        new = np.array([row.tobytes() not in held for row in X], bool)
+        if ids is None:
+            held = {row.tobytes() for row in self.X_[: len(self.codes_)]}
+            new = np.array([row.tobytes() not in held for row in X], bool)
+        else:
+            new = ~np.isin(ids, self.ids_)
         if new.any():
-            self._update(X[new], codes[new], known)
+            fresh = self._named(None, int(new.sum())) if ids is None else ids[new]
+            self._update_rows(X[new], codes[new], known, fresh)
+
+    def _held(self) -> np.ndarray:
+        return self.ids_
+
+    def _complete(self) -> None:
+        """Rows of such a file have no ids that are known: they get -1, -2, ..."""
+        if not hasattr(self, "next_id_"):
+            self.ids_ = -1 - np.arange(len(self.codes_))
+            self.next_id_ = 0
 
     def _kernel(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
         """``K [a, b]`` of rows ``A [a, features]`` and ``B [b, features]``."""

@@ -31,7 +31,8 @@ class LASVM(Kernelled):
             weight over, so that sum alpha stays 0.
 
     Attributes:
-        X_, codes_: the examples held, and their places in ``classes_``.
+        ids_: ``[n]`` the ids of the examples held.
+        X_, codes_: the examples held (with room to grow), and their places in ``classes_``.
         K_: ``[n, n]`` their kernel, with room to grow.
         alpha_, g_: ``[machines, n]`` signed weights (of the sign of the label), and gradients.
         b_: ``[machines]``.
@@ -52,8 +53,7 @@ class LASVM(Kernelled):
         if self.budget is not None and (self.budget != int(self.budget) or self.budget < 2):
             raise LifelongError(f"budget={self.budget}: give a whole number from 2, or None")
         self.X_, self.squares_ = np.empty((0, self.n_features_in_)), np.empty(0)
-        self.codes_ = np.empty(0, np.int64)
-        self.K_ = np.empty((8, 8))
+        self.K_ = np.zeros((8, 8))
         self.alpha_ = self.g_ = np.empty((0, 0))
         self.b_ = np.empty(0)
 
@@ -73,12 +73,16 @@ class LASVM(Kernelled):
         self.g_ = np.concatenate([self.g_.reshape(old, held), y])
         self.b_ = np.append(self.b_, np.zeros(len(more)))
 
-    def _update(self, X: Any, codes: np.ndarray, known: int) -> None:
-        lengths = squares(X)
-        for x, length, code in zip(X, lengths, codes, strict=True):
-            self._learn_one(x, length, code)
+    def _update_rows(
+        self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
+    ) -> np.ndarray | None:
+        assert ids is not None
+        for x, length, code, id_ in zip(X, squares(X), codes, ids, strict=True):
+            self._learn_one(x, length, code, id_)
+        self._count(ids)
+        return None
 
-    def _learn_one(self, x: np.ndarray, length: float, code: int) -> None:
+    def _learn_one(self, x: np.ndarray, length: float, code: int, id_: int) -> None:
         k = len(self.codes_)
         if k == len(self.K_):
             self.K_ = enlarged(self.K_, (max(8, 2 * k), max(8, 2 * k)))
@@ -88,7 +92,7 @@ class LASVM(Kernelled):
         self.X_[k], self.squares_[k] = x, length
         row = self._of(self.X_[: k + 1] @ x[:, None], self.squares_[: k + 1], np.array([length]))[:, 0]
         self.K_[k, : k + 1] = self.K_[: k + 1, k] = row
-        self.codes_ = np.append(self.codes_, code)
+        self.codes_, self.ids_ = np.append(self.codes_, code), np.append(self.ids_, id_)
         y = self._signs(np.array([code]))
         self.g_ = np.hstack([self.g_, y - self.alpha_ @ row[:k, None]])
         self.alpha_ = np.hstack([self.alpha_, np.zeros_like(y)])
@@ -125,10 +129,14 @@ class LASVM(Kernelled):
             self._keep(np.flatnonzero(needed))
 
     def _keep(self, kept: np.ndarray) -> None:
-        n = len(kept)
+        """Hold these places only; nothing of the others is left behind."""
+        n, before = len(kept), len(self.codes_)
         self.K_[:n, :n] = self.K_[np.ix_(kept, kept)]
         self.X_[:n], self.squares_[:n] = self.X_[kept], self.squares_[kept]
-        self.codes_, self.alpha_ = self.codes_[kept], self.alpha_.take(kept, 1)
+        self.K_[n:before] = self.K_[:, n:before] = self.X_[n:before] = 0
+        self.squares_[n:before] = 0
+        self.codes_, self.ids_ = self.codes_[kept], self.ids_[kept]
+        self.alpha_ = self.alpha_.take(kept, 1)
         self.g_ = self.g_.take(kept, 1)
 
     def _oust(self) -> None:
@@ -141,6 +149,12 @@ class LASVM(Kernelled):
         full = (np.abs(self.alpha_) == self.C).any(0)
         noise = full.any() and weight.all()
         r = int(np.where(full, wrong, -np.inf).argmax() if noise else weight.argmin())
+        self._hand_over(r)
+        self._keep(np.delete(np.arange(n), r))
+
+    def _hand_over(self, r: int) -> None:
+        """Let those most similar to place ``r`` take over its weight: sum alpha stays 0."""
+        signs, n = self._signs(self.codes_), len(self.codes_)
         near = np.argsort(-self.K_[r, :n], kind="stable")
         for m in range(len(self.b_)):
             for j in near[near != r]:
@@ -151,11 +165,23 @@ class LASVM(Kernelled):
                 self.alpha_[m, j] += step
                 self.alpha_[m, r] -= step
                 self.g_[m] -= step * (self.K_[j, :n] - self.K_[r, :n])
-        self._keep(np.delete(np.arange(n), r))
+
+    def _drop_rows(self, ids: np.ndarray) -> None:
+        """The like take their weight over, then what is held is brought to its optimum."""
+        for id_ in ids:
+            r = int(np.flatnonzero(self.ids_ == id_)[0])
+            self._hand_over(r)
+            self._keep(np.delete(np.arange(len(self.ids_)), r))
+        n = len(self.ids_)
+        self.g_ = self._signs(self.codes_) - self.alpha_ @ self.K_[:n, :n]
+        self.finish()
 
     def finish(self) -> Self:
         """Bring what is held to its optimum: REPROCESS until nothing violates by more than ``tau``."""
         check_is_fitted(self)
+        if not len(self.codes_):
+            self.b_ = np.zeros(len(self.b_))
+            return self
         signs = self._signs(self.codes_)
         for m in range(len(self.b_)):
             steps = np.iinfo(np.int64).max

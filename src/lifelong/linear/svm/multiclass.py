@@ -14,6 +14,10 @@ from .exact import ExactSVM, enlarged
 from .kernels import Kernelled, squares, vote
 
 REST = -1
+SPREAD = 100
+"""Rows lie far from 0 where their middle does by more than this many times their spread."""
+LOST = 1e4
+"""Products leave an exponent of ``rbf`` no more than 12 digits where gamma |x|^2 is above it."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -29,11 +33,13 @@ class IncrementalSVC(Kernelled):
             which vote. Two classes share one.
 
     Attributes:
-        ids_: ``[n]`` the numbers of the examples held, counted from 0 as they came. With a precomputed
-            kernel, the columns of X follow this order.
-        X_, codes_: the examples (with room to grow), less ``origin_``, and their places in ``classes_``.
-        origin_: the first example, where only differences count (``linear``, ``rbf``), or else 0: data
-            far from 0 would lose their digits in products.
+        ids_: ``[n]`` the ids of the examples held. With a precomputed kernel, the columns of X follow
+            this order.
+        X_, codes_: the examples (with room to grow), and their places in ``classes_``.
+        centre_: what is subtracted from all rows before products are taken, where only differences count
+            (``linear``, ``rbf``): the middle of the rows held, where they lie far from 0 and would lose
+            their digits, or else 0.
+        drift_: how many rows came or went since it was chosen.
         machines_, sides_: the machines, and what each tells apart: the class of label 1, that of -1 (-1:
             all others).
     """
@@ -45,14 +51,13 @@ class IncrementalSVC(Kernelled):
         super()._start()
         one_of("multiclass", self.multiclass, ("ovr", "ovo"))
         self.X_ = np.empty((0, 0 if self.kernel == "precomputed" else self.n_features_in_))
-        self.origin_ = np.zeros(self.X_.shape[1])
+        self.centre_ = np.zeros(self.X_.shape[1])
+        self.drift_ = 0
         self.squares_ = np.empty(0)
-        self.codes_ = self.ids_ = np.empty(0, np.int64)
-        self.seen_ = 0
         self.machines_: list[ExactSVM] = []
         self.sides_: list[list[int]] = []
 
-    def _learn(self, X: Any, y: Any, classes: Any) -> np.ndarray | None:
+    def _learn(self, X: Any, y: Any, classes: Any, ids: Any = None) -> np.ndarray | None:
         if self.kernel == "precomputed":
             coming, held = np.shape(X), len(getattr(self, "ids_", ()))
             if len(coming) == 2 and coming[1] != coming[0] + held:
@@ -61,16 +66,19 @@ class IncrementalSVC(Kernelled):
                     f"the {held} examples held and then the new ones: X has {coming[1]}"
                 )
             self.n_features_in_ = held + coming[0]
-        return super()._learn(X, y, classes)
+        return super()._learn(X, y, classes, ids)
 
-    def _update(self, X: Any, codes: np.ndarray, known: int) -> None:
+    def _update_rows(
+        self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
+    ) -> np.ndarray | None:
+        assert ids is not None
         old, new = len(self.ids_), len(self.ids_) + len(codes)
-        if not self.seen_:
-            self.origin_ = self._origin(X)
-        self._store(self._centred(X), old, new)
-        self.codes_ = np.append(self.codes_, codes)
-        self.ids_ = np.append(self.ids_, np.arange(self.seen_, self.seen_ + len(codes)))
-        self.seen_ += len(codes)
+        self._store(X, old, new)
+        self.codes_, self.ids_ = np.append(self.codes_, codes), np.append(self.ids_, ids)
+        self._count(ids)
+        self.drift_ += len(codes)
+        if 8 * self.drift_ >= new:
+            self._centre()
         for sides in self._wanted():
             if sides not in self.sides_:
                 self.sides_.append(sides)
@@ -78,18 +86,43 @@ class IncrementalSVC(Kernelled):
                 self._teach(len(self.sides_) - 1, np.arange(new))
             else:
                 self._teach(self.sides_.index(sides), np.arange(old, new))
+        return None
 
-    def _origin(self, X: np.ndarray) -> np.ndarray:
-        """What is subtracted from all rows, the first of which are ``X``; b alone depends on it."""
-        if self.kernel in ("linear", "rbf"):
-            return X[0].copy()
-        return np.zeros(0 if self.kernel == "precomputed" else X.shape[1])
+    def _centre(self) -> None:
+        """Choose the centre by the rows held, and go on from it."""
+        self.drift_ = 0
+        held = self.X_[: len(self.ids_)]
+        differences = self.kernel in ("linear", "rbf")
+        centre = middle(held) if differences and len(held) else np.zeros(len(self.centre_))
+        if np.array_equal(centre, self.centre_):
+            return
+        self.centre_ = centre
+        self.squares_[: len(held)] = squares(self._centred(held))
+        if self.kernel == "linear":
+            for machine in self.machines_:
+                machine.rekernel(self._gram)
 
     def _centred(self, X: np.ndarray) -> np.ndarray:
-        return X if self.kernel == "precomputed" else X - self.origin_
+        return X - self.centre_ if self.centre_.any() else X
 
     def _kernel(self, A: np.ndarray, B: np.ndarray) -> np.ndarray:
-        return super()._kernel(self._centred(A), self._centred(B))
+        return self._between(A, B, squares(self._centred(A)), squares(self._centred(B)))
+
+    def _between(self, A: np.ndarray, B: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """``K [a, b]`` of rows whose squared lengths, less the centre, are ``a`` and ``b``.
+
+        Distances of ``rbf`` that products would leave too few digits are taken from differences.
+        """
+        K = self._of(self._centred(A) @ self._centred(B).T, a, b)
+        gamma = 1 / self.n_features_in_ if self.gamma is None else self.gamma
+        if self.kernel != "rbf" or gamma * (a.max(initial=0) + b.max(initial=0)) <= LOST:
+            return K
+        size = gamma * np.add.outer(a, b)
+        i, j = np.nonzero((size > LOST) & ((K > 0) | (size > LOST**3)))
+        for part in np.array_split(np.arange(len(i)), 1 + len(i) * A.shape[1] // 2**20):
+            apart = A[i[part]] - B[j[part]]
+            K[i[part], j[part]] = np.exp(-gamma * squares(apart))
+        return K
 
     def _store(self, X: np.ndarray, old: int, new: int) -> None:
         gram = self.kernel == "precomputed"
@@ -98,7 +131,7 @@ class IncrementalSVC(Kernelled):
             self.X_ = enlarged(self.X_, (room, room if gram else self.X_.shape[1]))
             self.squares_ = enlarged(self.squares_, (room,))
         self.X_[old:new, : X.shape[1]] = X
-        self.squares_[old:new] = squares(X)
+        self.squares_[old:new] = squares(X if gram else self._centred(X))
         if gram:
             self.X_[:old, old:new] = X[:, :old].T
 
@@ -108,7 +141,7 @@ class IncrementalSVC(Kernelled):
         columns = held if self.kernel == "precomputed" else self.X_.shape[1]
         self.X_, self.squares_ = self.X_[:held, :columns].copy(), self.squares_[:held].copy()
 
-    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
+    def _rehearse_rows(self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None) -> None:
         """Nothing: every row learned is held."""
 
     def _wanted(self) -> list[list[int]]:
@@ -137,14 +170,17 @@ class IncrementalSVC(Kernelled):
             return self.X_[np.ix_(i, j)]
         all_rows = len(j) == len(self.ids_) and np.array_equal(j, np.arange(len(j)))
         right: Any = slice(len(j)) if all_rows else j
-        return self._of(self.X_[i] @ self.X_[right].T, self.squares_[i], self.squares_[right])
+        return self._between(self.X_[i], self.X_[right], self.squares_[i], self.squares_[right])
 
     # ---- what SVMs can do
     def remove(self, ids: Any) -> Self:
-        """Unlearn examples by their numbers (``ids_``), exactly, and delete them. Their classes stay.
+        """Unlearn examples by their ids (``ids_``), exactly, and delete them. Their classes stay.
+
+        Nothing of them is left, neither here nor in a file. :meth:`forget` does the same, and takes ids
+        that are not held.
 
         Raises:
-            LifelongError: where a number is not held.
+            LifelongError: where an id is not held.
         """
         check_is_fitted(self)
         wanted = np.unique(np.atleast_1d(ids))
@@ -153,9 +189,12 @@ class IncrementalSVC(Kernelled):
         if not np.isin(wanted, self.ids_).all():
             lacking = wanted[~np.isin(wanted, self.ids_)][0]
             raise LifelongError(f"example {lacking} is not held: ids_ lists those that are")
-        for number in wanted:
-            self._remove(int(np.flatnonzero(self.ids_ == number)[0]))
+        self._drop_rows(wanted)
         return self
+
+    def _drop_rows(self, ids: np.ndarray) -> None:
+        for id_ in ids:
+            self._remove(int(np.flatnonzero(self.ids_ == id_)[0]))
 
     def _remove(self, row: int) -> None:
         last = len(self.ids_) - 1
@@ -174,6 +213,9 @@ class IncrementalSVC(Kernelled):
             self.X_[:, row] = self.X_[:, last]
             self.X_[:, last] = 0
             self.n_features_in_ = last
+        self.drift_ += 1
+        if 8 * self.drift_ >= last or (self.centre_.any() and last < SPREAD):
+            self._centre()
 
     def leave_one_out(self) -> np.ndarray:
         """The scores ``[n, classes]`` of each example held, in the order of ``ids_``, without it."""
@@ -182,7 +224,9 @@ class IncrementalSVC(Kernelled):
         f = self._values(self._gram(every, every))
         for at, machine in enumerate(self.machines_):
             f[machine.rows_, at] = [machine.without(self._gram, row) for row in machine.rows_.tolist()]
-        return self._combined(f)
+        others = np.tile(np.bincount(self.codes_, minlength=len(self.classes_)), (len(f), 1))
+        others[every, self.codes_] -= 1
+        return self._combined(f, others > 0)
 
     def change(self, **parameters: Any) -> Self:
         """Change ``C`` or the kernel's parameters, and go on from what is known to the new optimum."""
@@ -193,10 +237,8 @@ class IncrementalSVC(Kernelled):
             raise LifelongError("only C, kernel, gamma, degree and coef0 can change: fit anew instead")
         clone(self).set_params(**parameters).checked()
         self.set_params(**parameters)
-        if len(self.ids_) and "kernel" in parameters:
-            held = self.X_[: len(self.ids_)] + self.origin_
-            self.origin_ = self._origin(held)
-            self._store(self._centred(held), 0, len(held))
+        if "kernel" in parameters:
+            self._centre()
         for machine in self.machines_:
             if set(parameters) - {"C"}:
                 machine.rekernel(self._gram)
@@ -207,15 +249,19 @@ class IncrementalSVC(Kernelled):
     # ---- scores
     def _scores(self, X: Any) -> np.ndarray:
         if self.kernel == "precomputed":
-            return self._combined(self._values(X))
+            return self._combined(self._values(X), self._present)
         held = len(self.ids_)
         used = np.unique(np.concatenate([m.rows_[m.support] for m in self.machines_] or [[]])).astype(
             int
         )
         K = np.zeros((len(X), held))
-        X = self._centred(X)
-        K[:, used] = self._of(X @ self.X_[used].T, squares(X), self.squares_[used])
-        return self._combined(self._values(K))
+        K[:, used] = self._between(X, self.X_[used], squares(self._centred(X)), self.squares_[used])
+        return self._combined(self._values(K), self._present)
+
+    @property
+    def _present(self) -> np.ndarray:
+        """Which classes ``[classes]`` have rows."""
+        return np.isin(np.arange(len(self.classes_)), self.codes_)
 
     def _values(self, K: np.ndarray) -> np.ndarray:
         """f of every machine ``[n, machines]``, from the kernel with all that is held ``[n, held]``."""
@@ -225,14 +271,29 @@ class IncrementalSVC(Kernelled):
             f[:, at] = K[:, m.rows_[s]] @ (m.alpha_ * m.y_)[s] + m.b_
         return f
 
-    def _combined(self, f: np.ndarray) -> np.ndarray:
-        """The scores of the classes from f ``[n, machines]``."""
+    def _combined(self, f: np.ndarray, present: np.ndarray) -> np.ndarray:
+        """The scores of the classes from f ``[n, machines]``; those without a row come last."""
         classes = len(self.classes_)
         if classes > 2 and self.multiclass == "ovr":
             scores = np.empty((len(f), classes))
             scores[:, [k for k, _ in self.sides_]] = f
-            return scores
+            lowest = scores.min(1, keepdims=True, initial=-1)
+            return np.where(present, scores, lowest - 1)
         return vote(f, self.sides_, classes)
+
+    def _complete(self) -> None:
+        """Rows of such a file lie less their ``origin_``, the first of them."""
+        held: dict[str, Any] = self.__dict__
+        if "seen_" in held:
+            self.next_id_, self.drift_ = held.pop("seen_"), len(self.ids_)
+            self.centre_ = held.pop("origin_")
+            if self.kernel != "precomputed":
+                self.X_ = self.X_ + self.centre_
+
+    @property
+    def origin_(self) -> np.ndarray:
+        """What ``X_`` lacks of the rows as they came, ``[features]``: nothing."""
+        return np.zeros(self.X_.shape[1])
 
     @property
     def parameters(self) -> int:
@@ -243,3 +304,14 @@ class IncrementalSVC(Kernelled):
     def memory_bytes(self) -> int:
         """Bytes of the examples held."""
         return len(self.ids_) * self.X_.itemsize * self.n_features_in_
+
+
+def middle(X: np.ndarray) -> np.ndarray:
+    """The middle ``[features]`` of rows far from 0, to no more digits than they spread; else 0."""
+    centre = np.median(X, 0)
+    spread = np.median(np.abs(X - centre), 0)
+    if np.linalg.norm(centre) <= SPREAD * np.linalg.norm(spread):
+        return np.zeros(len(centre))
+    smallest = np.finfo(float).tiny
+    unit = np.exp2(np.ceil(np.log2(np.maximum(spread, np.abs(centre) * 2.0**-30) + smallest)))
+    return np.round(centre / unit) * unit
