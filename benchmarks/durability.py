@@ -48,9 +48,9 @@ class Disturbed:
         self.at, self.mode, self.count = at, mode, 0
         for name in CHANGES:
             setattr(os, name, self._watched(getattr(os, name)))
-        os.open, self.inner_open = self._opening(os.open), os.open  # type: ignore[assignment]
-        os.fdopen, self.inner_fdopen = self._fdopening(os.fdopen), os.fdopen  # type: ignore[assignment]
-        builtins.open = io.open = self._named(builtins.open)  # type: ignore[assignment]
+        os.open, self.inner_open = self._opening(os.open), os.open
+        os.fdopen, self.inner_fdopen = self._fdopening(os.fdopen), os.fdopen
+        builtins.open = io.open = self._named(builtins.open)
 
     def _strike(self) -> None:
         """Count a change; at the n-th, be killed or fail."""

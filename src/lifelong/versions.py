@@ -17,7 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from .errors import LifelongError
-from .files import lock, read_arrays, read_json, read_manifest, sweep, write, write_arrays, write_json
+from .files import (
+    delete,
+    lock,
+    read_arrays,
+    read_json,
+    read_manifest,
+    sweep,
+    write,
+    write_arrays,
+    write_json,
+)
 from .result import Result, bundle, read
 
 POINTER = "current"
@@ -278,13 +288,13 @@ class Folder:
         self.versions = versions(self.path)
         live = {move.version for move in log(self.path)}
         runs = self.path / "runs"
-        for record in sorted(runs.glob("update-*/run.json")):
-            number = record.parent.name.removeprefix("update-")
+        for folder in sorted(p for p in runs.glob("update-*") if p.is_dir()):
+            sweep(folder)
+            number = folder.name.removeprefix("update-")
             if not number.isdecimal() or int(number) not in live:
-                record.unlink()
-                sweep(record.parent)
-                if not any(record.parent.iterdir()):
-                    record.parent.rmdir()
+                delete(folder / "run.json")
+                if not any(folder.iterdir()):
+                    folder.rmdir()
         for version in (self.versions[n] for n in sorted(live & set(self.versions))):
             record = runs / f"update-{version.number}" / "run.json"
             if version.kind == "update" and not _holds(record, version.result):
