@@ -1,7 +1,8 @@
 """The one exception that means "your input, not our code"."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -12,6 +13,40 @@ class LifelongError(ValueError):
 
 class KnownFailure(UserWarning):
     """A method is used where it is published to fail."""
+
+
+NOT_FINITE = (
+    "the parameters are no longer finite: lower the learning rate (--lr), or scale the inputs; "
+    "nothing was saved"
+)
+
+
+def damaged(name: str, what: object) -> LifelongError:
+    """The error for content that was read, and cannot be what this program wrote."""
+    return LifelongError(f"{name} is damaged or was not written by lifelong: {what}")
+
+
+def require(condition: object, what: str) -> None:
+    """Within :func:`intact`: refuse content of which the condition does not hold."""
+    if not condition:
+        raise ValueError(what)
+
+
+@contextmanager
+def intact(name: str) -> Iterator[None]:
+    """Around what uses content that was read: whatever fails there is one :class:`LifelongError`.
+
+    A :class:`LifelongError` raised within is passed on as it is.
+    """
+    try:
+        yield
+    except LifelongError:
+        raise
+    except (KeyError, IndexError) as error:
+        raise damaged(name, f"{error} is not there") from None
+    except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
+        said = str(error).partition("\n")[0]
+        raise damaged(name, said or type(error).__name__) from None
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> LifelongError:
