@@ -23,7 +23,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for field in fields(self):
             given = getattr(self, field.name)
-            widths = given if isinstance(given, tuple) else (given,)
+            several = isinstance(field.default, tuple)
+            widths = given if several and isinstance(given, tuple) else (given,)
             if not widths or any(type(width) is not int or width < 1 for width in widths):
                 raise LifelongError(
                     f"{field.name}={given!r} of {type(self).__name__.lower()}: give whole numbers from 1"
