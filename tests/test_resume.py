@@ -242,23 +242,65 @@ def test_stopped_at_every_checkpoint(run, tmp_path, monkeypatch):
     same_run(tmp_path / "straight", tmp_path / "stopped")
 
 
-@pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize(("backend", "name", "scenario"), ON, indirect=["backend"])
-def test_stopped_after_every_step_in_turn(name, scenario):
-    """In one process: a fresh learner takes the state over after each step of a task."""
-    met = helpers.tasks(helpers.stream(scenario))
-    straight = helpers.learner(name, steps=4)
+def relayed(make, met) -> None:
+    """Assert that a fresh learner may take the state over after each step of each task."""
+    straight = make()
     for task in met:
         straight.learn(task)
-    relay = helpers.learner(name, steps=4)
+    relay = make()
     for task in met:
         place = relay.position.task
         while relay.position.task == place:
             next(relay.steps(task), None)
             arrays, manifest = helpers.whole(relay)
-            relay = helpers.learner(name, steps=4)
+            relay = make()
             relay.restore(arrays, manifest)
     helpers.same_state(helpers.whole(straight), helpers.whole(relay))
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(("backend", "name", "scenario"), ON, indirect=["backend"])
+def test_stopped_after_every_step_in_turn(name, scenario):
+    relayed(lambda: helpers.learner(name, steps=4), helpers.tasks(helpers.stream(scenario)))
+
+
+MEMORIES = {
+    "gem, samples in all": lambda: ll.GEM("30"),
+    "gem, bytes": lambda: ll.GEM("1600B"),
+    "icarl": lambda: ll.ICaRL(15),
+    "er, ring": lambda: ll.ER(15, "ring"),
+    "der++, bytes": lambda: ll.DERpp("1200B"),
+}
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_stopped_after_every_step_with_a_memory_that_shrinks_for_what_comes(memory):
+    """Within a task, of which more and more samples come in, those of the tasks before it leave."""
+    met = helpers.tasks(helpers.stream("class", classes=6, each=20))
+    make = lambda: helpers.learner(MEMORIES[memory](), batch=8, steps=7)  # noqa: E731
+    relayed(make, met)
+
+
+@pytest.mark.usefixtures("backend")
+def test_what_gem_holds_back_for_follows_its_memory():
+    """The tasks' gradients are of the samples held now, after every step and every removal."""
+    made = helpers.learner(ll.GEM("30"), batch=8, steps=7)
+    (gem,) = made.method
+    shrunk = set()
+    for task in helpers.tasks(helpers.stream("class", classes=6, each=20)):
+        for _ in made.steps(task):
+            held = gem.stored.samples
+            earlier = [held.id[held.place == place] for place in range(made.position.task)]
+            assert [b.samples.id.tolist() for b in gem.tasks] == [ids.tolist() for ids in earlier]
+            shrunk |= {(len(earlier), *map(len, earlier))}
+    assert len(shrunk) > 4
+    made.position.task += 1
+    gone = gem.stored.samples.id[::2]
+    sizes = [len(batch) for batch in gem.tasks]
+    assert made.forget(gone) == len(gone)
+    assert sum(len(batch) for batch in gem.tasks) == sum(sizes) - len(gone)
+    assert not np.isin(np.concatenate([batch.samples.id for batch in gem.tasks]), gone).any()
 
 
 def test_out_of_time_it_says_so_and_goes_on(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .batch import Batch, Outputs, Step
-from .errors import LifelongError
+from .errors import LifelongError, intact, require
 from .files import read_arrays, write_arrays
 from .learner import Learner, Phase
 from .method import Method, Part
@@ -41,6 +41,9 @@ class Attached:
     The method works on a copy of the model; the parameters are copied there and what it changes is
     copied back, so the optimizer may be any. Methods that replace the data, the loss, the network or
     the phases of training (joint, iCaRL, HAT, PackNet ...) need a learner and are refused.
+
+    Where the block of a task raises, or leaves parameters that are not finite (then it raises
+    :class:`LifelongError`), the model, the optimizer and the method are what they were before it.
     """
 
     def __init__(
@@ -80,7 +83,30 @@ class Attached:
         Args:
             x: inputs ``[n, ...]``, as the model takes them.
             y: labels ``[n]``, whole numbers below the number of the model's outputs.
+
+        Raises:
+            LifelongError: for samples that the model cannot take, and where parameters are not finite
+                when the block ends.
         """
+        with self._undone_where_it_fails():
+            yield from self._task(x, y)
+
+    @contextmanager
+    def _undone_where_it_fails(self) -> Iterator[None]:
+        learner, own = self.learner, self.loop.held()
+        state = None if learner.inputs is None else learner.state()
+        try:
+            yield
+        except BaseException:
+            learner.clear()
+            learner.inputs = None
+            if state is not None:
+                learner.restore(*state)
+            self.loop.hold(own)
+            self._forward = None
+            raise
+
+    def _task(self, x: Any, y: Any) -> Iterator[None]:
         learner, number = self.learner, self.learner.position.task
         samples = self._samples(x, y, np.arange(self.met, self.met + len(x)), number)
         if learner.inputs is None:
@@ -91,10 +117,10 @@ class Attached:
         place = (number, number + 1)
         task = Task(f"task {number + 1}", samples, Samples(), names, self.scenario, place, None, number)
         self._rows = 0
-        self.loop.gather()
+        self._gather()
         entered = learner.enter(task)
         yield
-        self.loop.gather()
+        self._gather()
         learner.consolidate(entered, self.last)
         self.loop.scatter()
         learner.leave()
@@ -115,8 +141,9 @@ class Attached:
             at = np.arange(self._rows, self._rows + count) if first else np.full(count, -self.met - 1)
         rows = self._samples(x, y, self.met + np.asarray(at), self.learner.position.task)
         self._rows += count
+        self.learner.check_finite(rows.x)
         batch = Batch(rows, rows if first else None)
-        self.loop.gather()
+        self._gather()
         self.learner.prepare(batch)
         return batch
 
@@ -150,7 +177,7 @@ class Attached:
 
     def _watch(self, batch: Batch, out: Outputs, g: Any, applied: Any, before: Any) -> None:
         """The optimizer has stepped: edit the change, keep the books."""
-        self.loop.gather()
+        self._gather()
         learner, d = self.learner, self.learner.theta - before
         for edit in learner.hooks["step"]:
             d = edit(learner, d)
@@ -160,6 +187,11 @@ class Attached:
         for observe in learner.hooks["observe"]:
             observe(learner, Step(batch, out, (g, applied, d), 1.0, learner.backend.flat))
 
+    def _gather(self) -> None:
+        """theta = the model's parameters."""
+        self.loop.gather()
+        self.learner.moves += 1
+
     def save(self, path: str | Path) -> None:
         """Write what the method knows, and the parameters, to one safetensors file, between tasks."""
         if self.learner.position.learning:
@@ -168,10 +200,17 @@ class Attached:
         write_arrays(Path(path), arrays, {"state": manifest, "met": self.met})
 
     def load(self, path: str | Path) -> None:
-        """Go on from what :meth:`save` wrote; the optimizer's state is yours to keep."""
+        """Go on from what :meth:`save` wrote; the optimizer's state is yours to keep.
+
+        Raises:
+            LifelongError: where the file is missing, broken or of another model or method.
+        """
         arrays, manifest = read_arrays(Path(path))
-        self.learner.restore(arrays, manifest["state"])
-        self.met = manifest["met"]
+        with intact(str(path)):
+            state, met = manifest["state"], manifest["met"]
+            require(type(met) is int and met >= 0, f"the number of samples met is {met!r}")
+        self.learner.restore(arrays, state)
+        self.met = met
         self.loop.scatter()
 
     def _samples(self, x: Any, y: Any, ids: np.ndarray, number: int) -> Samples:

@@ -8,7 +8,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -20,7 +24,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import models
-from .errors import LifelongError
+from .errors import LifelongError, intact, require
 from .learner import Learner
 from .linear.estimator import Incremental
 from .linear.ids import named, wanted
@@ -35,6 +39,8 @@ from .stream import Task
 
 EPOCHS = 30
 """Passes over the rows of a call, unless they are given."""
+CONSTANT = 1e-6
+"""Columns whose standard deviation is below this share of their mean are taken for constant."""
 PLAIN = (type(None), bool, int, float, str)
 """Arguments that JSON knows; the others are in the learner's own file."""
 
@@ -43,6 +49,10 @@ class Neural(BaseEstimator):
     """What the two have in common."""
 
     objective: ClassVar[str]
+    fitted: ClassVar[tuple[str, ...]]
+    """What it knows beside the learner and the rows' scales."""
+    targets: ClassVar[tuple[str, ...]] = ()
+    """What is scaled beside ``x``."""
     scenario: ClassVar[str]
     """Where tasks are told."""
 
@@ -138,23 +148,12 @@ class Neural(BaseEstimator):
         Raises:
             LifelongError: where an id is no whole number.
         """
-        gone = wanted(ids)
-        if not hasattr(self, "learner_"):
-            return 0
-        gone = np.intersect1d(gone, self._held())
-        if len(gone):
-            self._drop_rows(gone)
-        return len(gone)
+        return self.learner_.forget(wanted(ids).tolist()) if hasattr(self, "learner_") else 0
 
     def _held(self) -> np.ndarray:
         """The ids of the rows in the method's memories, each once."""
         stored = [m.samples.id for m in self.learner_.memories if m.samples is not None]
         return np.unique(np.concatenate([np.empty(0, np.int64), *stored]))
-
-    def _drop_rows(self, ids: np.ndarray) -> None:
-        for memory in self.learner_.memories:
-            memory.remove(ids)
-        self.learner_._forget_derived()
 
     def _teach(self, X: np.ndarray, y: np.ndarray, names: list[str], ids: np.ndarray) -> None:
         """Learn rows as the next task: ``y`` indexes names, or is numbers ``[n, names]``."""
@@ -180,14 +179,33 @@ class Neural(BaseEstimator):
             if name not in self.scales_:
                 axis = 0 if values.ndim == 2 else None
                 mean, sd = values.mean(axis, np.float64), values.std(axis, np.float64)
-                self.scales_[name] = mean, np.where(sd > 1e-12 * np.abs(mean), sd, 1.0)
+                least = CONSTANT * np.maximum(np.abs(mean), np.finfo(float).tiny)
+                self.scales_[name] = mean, np.where(sd > least, sd, 1.0)
             mean, sd = self.scales_[name]
             values = (values - mean) / sd
         with np.errstate(over="ignore"):
             found = values.astype(np.float32)
-        if not np.isfinite(found).all():
-            raise LifelongError(f"{name} holds numbers beyond float32: scale it down")
+        fine = np.isfinite(found.reshape(len(found), -1)).all(1)
+        if not fine.all():
+            row = int(fine.argmin())
+            raise LifelongError(f"{name} holds numbers beyond float32 in row {row}: scale it down")
         return found
+
+    @contextmanager
+    def _undone_where_it_fails(self) -> Iterator[None]:
+        """Within, whatever fails leaves it as it was before."""
+        fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        learner: Learner | None = fitted.get("learner_")
+        state = None if learner is None or learner.inputs is None else learner.state()
+        before = {name: value if value is learner else copy.copy(value) for name, value in fitted.items()}
+        try:
+            yield
+        except BaseException:
+            if learner is not None and state is not None and vars(self).get("learner_") is learner:
+                learner.restore(*state)
+            Incremental._reset(self)
+            self.__dict__.update(before)
+            raise
 
     # ---- files
     def save(self, path: str | Path) -> None:
@@ -219,10 +237,29 @@ class Neural(BaseEstimator):
             raise LifelongError(f"{path} holds no {cls.__name__}: try ll.load")
         fresh = Method([part.fresh() for part in learner.method])
         rest = {"method": fresh, "optimizer": learner.optimizer, "random_state": learner.seed}
-        made = cls(**(rest | {"model": learner.model} | extra["arguments"] | changes))
-        made.__dict__.update({name: _from_json(value) for name, value in extra["known"].items()})
-        made.learner_ = learner
+        with intact(str(path)):
+            made = cls(**(rest | {"model": learner.model} | extra["arguments"] | changes))
+            made.__dict__.update({name: _from_json(value) for name, value in extra["known"].items()})
+            made.learner_ = learner
+            made._check(set(extra["known"]))
         return made
+
+    def _check(self, known: set[str]) -> None:
+        """Refuse, with :class:`ValueError`, what was read and does not fit the learner."""
+        inputs, most = self.learner_.inputs, {"n_features_in_", "feature_names_in_"}
+        least = {"met_", "scales_", *self.fitted}
+        require(least <= known <= least | most, "it knows other things")
+        require(type(self.met_) is int and self.met_ >= 0, "the number of rows met is none")
+        scaled = {name: self.learner_.width for name in self.targets} if self.scale else {}
+        if self.scale and inputs.dtype != np.uint8:
+            scaled["x"] = inputs.shape[1]
+        require(set(self.scales_) == set(scaled), "it is scaled otherwise")
+        for name, (mean, sd) in self.scales_.items():
+            shape = (scaled[name],) if name != "x" or inputs.ndim == 2 else ()
+            fine = np.shape(mean) == np.shape(sd) == shape and np.isfinite(mean).all()
+            require(fine and (np.isfinite(sd) & (sd > 0)).all(), f"the scale of {name} is none")
+        features = vars(self).get("n_features_in_", inputs.shape[1])
+        require(features == inputs.shape[1], "it has another number of features")
 
 
 class LifelongClassifier(Neural, Incremental):
@@ -238,6 +275,7 @@ class LifelongClassifier(Neural, Incremental):
     """
 
     objective = "classification"
+    fitted = ("classes_", "names_")
     scenario = "class"
     sparse = False
     keeps_rows = True
@@ -245,6 +283,25 @@ class LifelongClassifier(Neural, Incremental):
     def _start(self) -> None:
         super()._start()
         self.names_: list[str] = []
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Learn from nothing: ``X [n, ...]``, ``y [n]``. What was learned before is forgotten."""
+        with self._undone_where_it_fails():
+            return super().fit(X, y)
+
+    def _learn(self, X: Any, y: Any, classes: Any, ids: Any = None) -> np.ndarray | None:
+        with self._undone_where_it_fails():
+            return super()._learn(X, y, classes, ids)
+
+    def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
+        with self._undone_where_it_fails():
+            super()._rehearse(X, codes, known)
+
+    def _check(self, known: set[str]) -> None:
+        super()._check(known)
+        names = [str(label) for label in self.classes_.tolist()]
+        fine = self.classes_.ndim == 1 and names == self.names_ and len(set(names)) == len(names)
+        require(fine, "the labels are others")
 
     def _widen(self, classes: int) -> None:
         self.names_ += [str(label) for label in self.classes_[len(self.names_) :].tolist()]
@@ -282,18 +339,25 @@ class LifelongRegressor(RegressorMixin, Neural):
     """
 
     objective = "regression"
+    fitted = ("outputs_",)
+    targets = ("y",)
     scenario = "domain"
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from nothing: ``X [n, ...]``, ``y [n]`` or ``[n, outputs]``."""
-        Incremental._reset(self)
-        return self.partial_fit(X, y)
+        with self._undone_where_it_fails():
+            Incremental._reset(self)
+            return self.partial_fit(X, y)
 
     def partial_fit(self, X: Any, y: Any, ids: Any = None) -> Self:
         """Go on learning: ``X [n, ...]``, ``y`` with as many outputs as before.
 
         ``ids [n]`` name the rows for :meth:`forget`; None: counted on from the largest so far, from 0.
         """
+        with self._undone_where_it_fails():
+            return self._learn(X, y, ids)
+
+    def _learn(self, X: Any, y: Any, ids: Any) -> Self:
         first = not hasattr(self, "learner_")
         kinds = (np.float64, np.float32, np.uint8)
         X, y = validate_data(
@@ -316,6 +380,12 @@ class LifelongRegressor(RegressorMixin, Neural):
         found = self.learner_.decision(self._scaled("x", self._checked(X, reset=False))).astype(float)
         mean, sd = self.scales_.get("y", (0.0, 1.0))
         return (found * sd + mean).reshape(len(found), *self.outputs_)
+
+    def _check(self, known: set[str]) -> None:
+        super()._check(known)
+        outputs = self.outputs_
+        fine = type(outputs) is tuple and all(type(count) is int for count in outputs)
+        require(fine and math.prod(outputs) == self.learner_.width, "the outputs are others")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

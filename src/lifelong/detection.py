@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .errors import LifelongError, accept, at_least, of_types, unknown
+from .errors import LifelongError, accept, at_least, of_types, require, unknown
 from .method import Part
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ class Detector:
 
     def ends(self, memo: Memo, loss: float) -> bool:
         """Whether a task has ended, now that a step had this loss (writes into ``memo``)."""
+        raise NotImplementedError
+
+    def check(self, memo: Memo) -> None:
+        """Refuse, with :class:`ValueError`, what :meth:`ends` cannot have written."""
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
@@ -90,6 +94,13 @@ class Plateau(Detector):
         memo |= {"armed": False, "peak": mean + variance**0.5}
         return True
 
+    def check(self, memo: Memo) -> None:
+        losses = memo["losses"]
+        fine = set(memo) <= {"losses", "armed", "peak"} and type(memo.get("armed", True)) is bool
+        require(fine and 0 < len(losses) <= self.window, "the detector's losses are others")
+        _check_numbers([*losses, memo.get("peak", 0.0)])
+        require("armed" in memo or "peak" not in memo, "the detector's peak has no plateau")
+
 
 @dataclass(frozen=True)
 class PageHinkley(Detector):
@@ -129,6 +140,12 @@ class PageHinkley(Detector):
         memo["test"] = [0, 0.0, 0.0, 0.0] if ended else [count, mean, total, lowest]
         return ended
 
+    def check(self, memo: Memo) -> None:
+        count, *sums = memo["test"]
+        fine = set(memo) == {"test"} and type(count) is int and count >= 0 and len(sums) == 3
+        require(fine, "the detector's sums are others")
+        _check_numbers(sums)
+
 
 @dataclass(frozen=True)
 class Told(Detector):
@@ -138,9 +155,22 @@ class Told(Detector):
 
     name = "told"
 
+    def __post_init__(self) -> None:
+        if any(type(step) is not int or step < 1 for step in self.steps):
+            raise LifelongError(f"steps={self.steps!r} of 'told': give whole numbers from 1")
+
     def ends(self, memo: Memo, loss: float) -> bool:
         memo["step"] = memo.get("step", 0) + 1
         return memo["step"] in self.steps
+
+    def check(self, memo: Memo) -> None:
+        fine = set(memo) == {"step"} and type(memo["step"]) is int and memo["step"] > 0
+        require(fine, "the detector's step is none")
+
+
+def _check_numbers(numbers: list[Any]) -> None:
+    fine = all(type(number) in (int, float) and np.isfinite(number) for number in numbers)
+    require(fine, "the detector's numbers are none")
 
 
 DETECTORS: dict[str, type[Detector]] = {d.name: d for d in (Plateau, PageHinkley, Told)}

@@ -15,17 +15,38 @@ class KnownFailure(UserWarning):
     """A method is used where it is published to fail."""
 
 
+NOT_FINITE = (
+    "the parameters are no longer finite: lower the learning rate (--lr), or scale the inputs; "
+    "nothing was saved"
+)
+
+
+def damaged(name: str, what: object) -> LifelongError:
+    """The error for content that was read, and cannot be what this program wrote."""
+    return LifelongError(f"{name} is damaged or was not written by lifelong: {what}")
+
+
+def require(condition: object, what: str) -> None:
+    """Within :func:`intact`: refuse content of which the condition does not hold."""
+    if not condition:
+        raise ValueError(what)
+
+
 @contextmanager
-def intact(what: str) -> Iterator[None]:
-    """Within, what is read is not trusted: an error that wrong content causes becomes one line."""
+def intact(name: str) -> Iterator[None]:
+    """Around what uses content that was read: whatever fails there is one :class:`LifelongError`.
+
+    A :class:`LifelongError` raised within is passed on as it is.
+    """
     try:
         yield
     except LifelongError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
-        raise LifelongError(
-            f"{what} is damaged or was not written by lifelong ({type(error).__name__}): restore a copy"
-        ) from None
+    except (KeyError, IndexError) as error:
+        raise damaged(name, f"{error} is not there") from None
+    except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
+        said = str(error).partition("\n")[0]
+        raise damaged(name, said or type(error).__name__) from None
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> LifelongError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .batch import Outputs
+from .metrics import recalls
 from .samples import Samples
 
 if TYPE_CHECKING:
@@ -24,9 +25,15 @@ class Evaluation:
     """Of every task: the score, ``aware`` where only the task's own classes were allowed, ``agnostic``
     where all admitted ones were, and what the objective has ``beside``; None where not measured."""
     confusion: list[list[int]] | None
-    """[true][given] counts over all tasks, as R judges, where the objective has them."""
+    """[true][given] counts over all tasks, as R judges, where the objective has them and there are at
+    most 1,000 classes."""
     summary: dict[str, float | None]
     """What the objective measures over all tasks' samples together, as R judges."""
+    recall: list[float | None]
+    """Of every class, over all tasks, as R judges: the share given right, None without a sample; []
+    where the objective has no classes to tell apart."""
+    balanced_accuracy: float | None
+    """The mean of the recalls that are known."""
 
     def accuracy(self, aware: bool) -> list[float | None]:
         """The score on every task; of a sample whose class is not known yet, the answer is wrong."""
@@ -49,9 +56,11 @@ def evaluate(learner: Learner, tests: Sequence[Task]) -> Evaluation | None:
     ops, objective = learner.ops, learner.objective
     told = learner.scenario == "task"
     blind = not (told and any("task ids" in part.needs for part in learner.method))
-    kinds = ("aware", "agnostic") if blind else ("aware",)
+    kinds, judge = ("aware", "agnostic") if blind else ("aware",), judged(learner)
     targets: dict[int, np.ndarray] = {}
     tallies: dict[tuple[str, int], Any] = {}
+    counted = objective.counted(learner) if judge in kinds else 0
+    counts = ops.full((counted,), 0, "float64")
     for j, task in enumerate(tests):
         if learner.output == "task" and task.id not in learner.heads:
             continue
@@ -71,18 +80,23 @@ def evaluate(learner: Learner, tests: Sequence[Task]) -> Evaluation | None:
             for kind in kinds:
                 so_far = tallies[kind, j]
                 tallies[kind, j] = objective.tally(learner, so_far, scores, y, masks[kind])
+            if counted:
+                counts = counts + objective.count(learner, scores, y, masks[judge])
     found = _read(learner, tallies)
     none = dict.fromkeys(("score", *objective.beside))
     measures = {kind: [none] * len(tests) for kind in ("aware", "agnostic")}
     for kind, j in found:
         measures[kind][j] = objective.measure(learner, found[kind, j], targets[j])
     rows = {kind: [m["score"] for m in of] for kind, of in measures.items()}
-    kind = judged(learner)
-    rows |= {name: [m[name] for m in measures[kind]] for name in objective.beside}
-    mine = [tally for (k, _), tally in found.items() if k == kind]
-    confusion = objective.confusion(learner, mine) if kind in kinds else None
-    summary = objective.summary(learner, mine)
-    return Evaluation(rows, None if confusion is None else confusion.tolist(), summary)
+    rows |= {name: [m[name] for m in measures[judge]] for name in objective.beside}
+    summary = objective.summary(learner, [tally for (k, _), tally in found.items() if k == judge])
+    if not counted:
+        return Evaluation(rows, None, summary, [], None)
+    held = ops.numpy(counts)
+    confusion = objective.confusion(learner, held)
+    recall, balanced = recalls(*objective.per_class(learner, held))
+    table = None if confusion is None else confusion.tolist()
+    return Evaluation(rows, table, summary, recall, balanced)
 
 
 def _read(learner: Learner, tallies: dict[tuple[str, int], Any]) -> dict[tuple[str, int], np.ndarray]:

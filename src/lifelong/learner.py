@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +15,14 @@ import numpy as np
 from . import detection, objectives
 from .backends import base as backends
 from .batch import Batch, Outputs, Step
-from .errors import KnownFailure, LifelongError, at_least, unknown
+from .errors import NOT_FINITE, KnownFailure, LifelongError, at_least, require, unknown
 from .evaluation import answerable
 from .memory import Memory
 from .method import THETA, Method, Part
 from .optimize import Optimizer
 from .optimize import optimizer as make_optimizer
-from .samples import Samples
-from .state import Derived, MemoryState
+from .samples import Samples, blocks
+from .state import MemoryState, Nested
 from .store import Kept, held, hold, restore, save, state
 from .stream import Task
 
@@ -58,6 +59,19 @@ class Position:
     """Steps of a flow behind which a boundary was detected."""
     memo: dict[str, Any] = field(default_factory=dict)
     """What the detector of boundaries knows."""
+
+    def check(self) -> None:
+        """Refuse, with :class:`ValueError`, what is no place in training."""
+        for name in ("task", "phase", "step"):
+            value = getattr(self, name)
+            require(type(value) is int and value >= 0, f"the position's {name} is {value!r}")
+        require(type(self.learning) is bool and type(self.mark) is str, "the position is of another type")
+        require(type(self.memo) is dict, "the detector's numbers are of another type")
+        ends = self.ends
+        fine = type(ends) is list and all(type(e) is int for e in ends) and ends == sorted(set(ends))
+        fine = fine and (not ends or ends[0] > 0 and (self.phase or ends[-1] <= self.step))
+        require(fine, "the boundaries are no steps that were made")
+        require(self.learning or self == Position(self.task), "the position is within no task")
 
 
 class Learner:
@@ -126,12 +140,18 @@ class Learner:
             backend, optimizer=self.optimizer, device=device, precision=precision
         )
         self.ops = self.backend.ops
-        self.rng = np.random.default_rng([seed, 0])
+        self.inputs: Any = None
+        """One sample's inputs ``[1, ...]``: their shape and type, once learning has started."""
+        self.moves = 0
+        """How often theta was changed."""
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was learned, but for what the backend and the parts hold."""
+        self.rng = np.random.default_rng([self.seed, 0])
         self.rate = self.optimizer.lr
         self.position = Position()
         self.scenario: str | None = None
-        self.inputs: Any = None
-        """One sample's inputs ``[1, ...]``: their shape and type, once learning has started."""
         self.classes: list[str] = []
         """The names of the classes; the column of a score is the index in here. Merged classes have
         one name, which stands for the first of their columns where samples are labelled."""
@@ -169,6 +189,9 @@ class Learner:
     def _loop(self, task: Task) -> Iterator[Position]:
         position = self.position
         phases = self._phases(task)
+        steps = [*(phase.steps for phase in phases), 0]
+        if position.phase > len(phases) or position.step > steps[position.phase]:
+            raise LifelongError("this learner was stopped at a step that the task does not have")
         for phase in phases[position.phase :]:
             self.backend.forget()
             while position.step < phase.steps:
@@ -184,13 +207,28 @@ class Learner:
 
     def step(self, batch: Batch) -> Step:
         """One step: rows and draws, then the update, then the books."""
-        self.prepare(batch)
-        self.met_rows = len(batch.samples)
-        host = any(part.host for part in self.method)
-        step = self.backend.run(self.update, batch, self.rate, whole=not host)
-        for observe in self.hooks["observe"]:
-            observe(self, step)
+        with self._enough_memory():
+            self.prepare(batch)
+            self.met_rows = len(batch.samples)
+            host = any(part.host for part in self.method)
+            step = self.backend.run(self.update, batch, self.rate, whole=not host)
+            self.moves += 1
+            for observe in self.hooks["observe"]:
+                observe(self, step)
         return step
+
+    @contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        """Within, too little memory is one clear error."""
+        try:
+            yield
+        except Exception as error:
+            if not self.backend.exhausted(error):
+                raise
+            raise LifelongError(
+                f"there is not enough memory to learn ({str(error).partition(chr(10))[0] or 'it is full'}): "
+                "choose a smaller model, batch or memory of samples"
+            ) from None
 
     def prepare(self, batch: Batch) -> None:
         """Rows that parts add and every random draw of the step; then all columns become tensors."""
@@ -241,7 +279,16 @@ class Learner:
 
     # ---- what the loop needs
     def enter(self, task: Task) -> Task:
-        """Begin the task, unless a stopped run is in the middle of it; labels become columns."""
+        """Begin the task, unless a stopped run is in the middle of it; labels become columns.
+
+        Raises:
+            LifelongError: for samples that the learner cannot take, such as inputs that are not finite
+                or whose squares are beyond the precision, and where there is too little memory.
+        """
+        with self._enough_memory():
+            return self._enter(task)
+
+    def _enter(self, task: Task) -> Task:
         self.objective.check(task.train)
         if self.inputs is None:
             self.start(task.train, task.scenario)
@@ -278,11 +325,26 @@ class Learner:
             begin(self, task)
 
     def _end(self, task: Task, phase: Phase) -> None:
-        for end in self.hooks["end"]:
-            end(self, task, phase)
+        if not self.backend.sound:
+            raise LifelongError(NOT_FINITE)
+        with self._enough_memory():
+            for end in self.hooks["end"]:
+                end(self, task, phase)
+        if not self.finite:
+            raise LifelongError(NOT_FINITE)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all that was learned is: parameters, the optimizer's moments and the parts' state."""
+        states = (state for part in self.method for state in part.states.values())
+        return self.backend.sound and all(state.finite for state in states)
 
     def consolidate(self, task: Task, phase: Phase) -> None:
-        """A phase has ended."""
+        """A phase has ended.
+
+        Raises:
+            LifelongError: where what was learned is not finite; then nothing of it can be saved.
+        """
         self._end(task, phase)
         self.position.phase, self.position.step = self.position.phase + 1, 0
 
@@ -302,10 +364,14 @@ class Learner:
 
     def _reset_optimizers(self) -> None:
         self.backend.reset_optimizer()
-        for part in self.method:
-            for declared in part.states.values():
-                if isinstance(declared.value, Learner):
-                    declared.value._reset_optimizers()
+        for inner in self._inner:
+            inner._reset_optimizers()
+
+    @property
+    def _inner(self) -> list[Learner]:
+        """The learners within this one."""
+        states = (state for part in self.method for state in part.states.values())
+        return [state.value for state in states if isinstance(state, Nested)]
 
     def check(self, scenario: str) -> None:
         """Refuse a scenario that the method, the output space or the budget does not allow."""
@@ -343,11 +409,12 @@ class Learner:
 
     def build(self, inputs: np.ndarray) -> None:
         """Make the network for inputs ``[1, ...]`` like these; the parts declare their state."""
-        self.inputs = inputs
         generator = np.random.default_rng([self.seed, 1])
-        self.backend.build(self._recipe(1), self.objective.head, inputs, generator)
-        for part in self.method:
-            part.bind(self)
+        with self._enough_memory():
+            self.backend.build(self._recipe(1), self.objective.head, inputs, generator)
+            self.inputs = inputs
+            for part in self.method:
+                part.bind(self)
         self.initial_parameters = self.parameters
 
     def _recipe(self, tasks: int) -> Any:
@@ -481,7 +548,7 @@ class Learner:
         self._call(columns, into)
         for memory in self.memories:
             memory.relabel([*columns, *others], self.classes.index(into))
-        self._forget_derived()
+        self._forget_masks()
 
     def retire(self, name: str) -> None:
         """Give a class no more as an answer, and remove its samples from all memories.
@@ -498,7 +565,7 @@ class Learner:
         for memory in self.memories:
             if memory.samples is not None:
                 memory.remove(memory.samples.id[np.isin(memory.samples.y, columns)])
-        self._forget_derived()
+        self._forget_masks()
 
     def readmit(self, name: str) -> None:
         """Give a retired class as an answer again, as well as it is still known."""
@@ -507,27 +574,40 @@ class Learner:
             raise LifelongError(f"class {name!r} is not retired")
         self.retired = [c for c in self.retired if c not in columns]
         self.seen = [*self.seen, *columns]
-        self._forget_derived()
+        self._forget_masks()
+
+    def forget(self, ids: Iterable[int]) -> int:
+        """Remove the samples with these ids from all memories; how many were held.
+
+        Whatever is computed from a memory is computed anew. What the network learned from the samples
+        stays in its parameters: to undo that, train a new one without them.
+
+        Raises:
+            LifelongError: for ids that are no whole numbers, and while a task is being learned.
+        """
+        self._between_tasks("forget samples")
+        ids = list(ids)
+        own = sum(memory.remove(ids) for memory in self.memories)
+        return own + sum(inner.forget(ids) for inner in self._inner)
 
     def _columns(self, name: str) -> list[int]:
         """All columns of a class: several, where classes were merged."""
-        if self.position.learning:
-            raise LifelongError("a task is being learned: change labels between tasks")
+        self._between_tasks("change labels")
         if name not in self.classes:
             raise unknown("class", name, self.classes)
         return [c for c, other in enumerate(self.classes) if other == name]
+
+    def _between_tasks(self, what: str) -> None:
+        if self.position.learning:
+            raise LifelongError(f"a task is being learned: {what} between tasks")
 
     def _call(self, columns: list[int], name: str) -> None:
         for column in columns:
             self.classes[column] = name
 
-    def _forget_derived(self) -> None:
+    def _forget_masks(self) -> None:
         self._masks = {}
         self.backend.forget()
-        for part in self.method:
-            for declared in part.states.values():
-                if isinstance(declared, Derived):
-                    declared.value = None
 
     def budget(self, task: Task) -> int:
         """How many steps the task takes if no part changes its phases."""
@@ -696,6 +776,13 @@ class Learner:
     def assign(self, theta: Any) -> None:
         """Set all parameters at once (pruning does), between steps."""
         self.backend.assign(theta)
+        self.moves += 1
+
+    @property
+    def moment_of_training(self) -> tuple[Any, ...]:
+        """Differs wherever theta does, or what the current task has shown so far."""
+        place = self.position
+        return self.moves, place.task, place.phase, place.step, place.learning
 
     @property
     def met(self) -> Samples | None:
@@ -884,6 +971,23 @@ class Learner:
                 f"inputs of {x.dtype}: this learner learned from {self.inputs.dtype} "
                 "(uint8 means pixels from 0 to 255)"
             )
+        self.check_finite(x)
+
+    def check_finite(self, x: np.ndarray) -> None:
+        """Refuse inputs ``[n, ...]`` that are not finite, or whose squares are beyond the precision."""
+        if x.dtype.kind != "f":
+            return
+        limit, row = self.backend.largest**0.5, 0
+        for block in blocks(x):
+            least, most = float(block.min(initial=0)), float(block.max(initial=0))
+            if not (-limit <= least and most <= limit):  # NaN neither
+                rows = np.abs(block.reshape(len(block), -1)).max(1, initial=0).astype(float)
+                row += int(np.argmin(rows <= limit))
+                raise LifelongError(
+                    f"row {row} of the inputs holds NaN, infinity or a number beyond {limit:.2g}: "
+                    "fill it, drop it or scale it down"
+                )
+            row += len(block)
 
     def _check_objective(self) -> None:
         """Refuse a part for which the objective makes no sense."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import LifelongError, unknown
+from .errors import LifelongError, require, unknown
 from .samples import Samples
 
 ADMISSIONS = ("reservoir", "balanced", "ring")
@@ -58,6 +58,8 @@ class Memory:
         """The key of every stored sample."""
         self.offered = 0
         """How many samples were offered so far."""
+        self.edits = 0
+        """How often what is stored was changed by anything but an offer."""
 
     def __len__(self) -> int:
         return 0 if self.samples is None else len(self.samples)
@@ -141,6 +143,7 @@ class Memory:
                 raise LifelongError(f"{len(samples)} samples for a memory of {capacity}")
         self.samples = samples
         self.keys = np.zeros(len(self))
+        self.edits += 1
 
     def widen(self, columns: Iterable[str], width: int) -> None:
         """Give these columns ``[n, classes]`` entries for so many classes, NaN where none was stored."""
@@ -154,6 +157,7 @@ class Memory:
             capacity = self.capacity(self.samples)  # in bytes it holds fewer of what has grown
             stay = self._staying(self.keys, [self.samples], capacity)
             self.samples, self.keys = self.samples.take(stay), self.keys[stay]
+            self.edits += 1
 
     def renew(self, samples: Samples) -> None:
         """Let the stored samples among these be as they are here; nothing comes in or goes."""
@@ -164,22 +168,29 @@ class Memory:
         rows = np.flatnonzero(samples.id[order[at]] == self.samples.id)
         for name, array in self.samples.columns.items():
             array[rows] = samples.columns[name][order[at[rows]]]
+        self.edits += 1
 
     def relabel(self, old: list[int], new: int) -> None:
         """Let the stored samples of these classes be of another."""
         if self.samples is not None:
             y = self.samples.y
             self.samples = self.samples.replace(y=np.where(np.isin(y, old), new, y))
+            self.edits += 1
 
     def remove(self, ids: Iterable[int]) -> int:
         """Forget the samples with these ids (a request to delete, an audit); how many were held.
 
         What the network learned from them stays: train anew, or further, to undo that.
+
+        Raises:
+            LifelongError: for ids that are no whole numbers.
         """
+        asked = _whole(ids)
         if self.samples is None:
             return 0
-        stay = ~np.isin(self.samples.id, np.fromiter(ids, np.int64))
+        stay = ~np.isin(self.samples.id, asked)
         self.samples, self.keys = self.samples.take(stay), self.keys[stay]
+        self.edits += 1
         return int((~stay).sum())
 
     def draw(self, count: int, rng: np.random.Generator) -> Samples | None:
@@ -196,11 +207,47 @@ class Memory:
         return {**columns, "keys": self.keys.copy()}, {"offered": self.offered}
 
     def load(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
-        """Restore what :meth:`save` returned."""
+        """Restore what :meth:`save` returned.
+
+        Raises:
+            ValueError: where the content is not what :meth:`save` returns of such a memory.
+        """
         columns = {name: array.copy() for name, array in arrays.items()}
-        self.keys = columns.pop("keys")
-        self.samples = Samples(**columns) if columns else None
-        self.offered = int(manifest["offered"])
+        keys, offered = columns.pop("keys"), manifest["offered"]
+        require(type(offered) is int and offered >= 0, "a memory was offered a negative number")
+        require(keys.dtype == np.float64 and keys.ndim == 1, "the keys of a memory are no numbers")
+        samples = Samples(**columns) if columns else None
+        require(len(keys) == (0 if samples is None else len(samples)), "a memory lacks keys, or samples")
+        if samples is not None:
+            self._check(samples, keys, offered)
+        self.samples, self.keys, self.offered = samples, keys, offered
+        self.edits += 1
+
+    def _check(self, samples: Samples, keys: np.ndarray, offered: int) -> None:
+        """Refuse samples and keys that this memory cannot hold."""
+        require("id" in samples and samples.id.dtype == np.int64, "a memory lacks the ids of its samples")
+        for name in ("id", "task", "place"):
+            if name in samples:
+                column = samples.columns[name]
+                require(
+                    column.dtype == np.int64 and column.ndim == 1, f"{name} of a memory are no whole numbers"
+                )
+        if keys.any():  # herding gives none
+            ring = self.admission == "ring"
+            fine = ((keys > -offered) & (keys <= 0) & (keys == np.rint(keys))) if ring else (keys < 1)
+            require(fine.all() and (ring or (keys >= 0).all()), "the keys of a memory are out of range")
+            require(len(keys) <= offered, "a memory holds more samples than it was offered")
+        capacity = self.capacity(samples)
+        if capacity is not None and not self.each:
+            require(len(samples) <= capacity, "a memory holds more samples than its capacity")
+
+
+def _whole(ids: Iterable[int]) -> np.ndarray:
+    """Ids as ``int64``; those beyond it name no sample."""
+    found = ids if isinstance(ids, np.ndarray) else np.array(list(ids))
+    if found.size and found.dtype.kind not in "iu":
+        raise LifelongError(f"ids of samples are whole numbers of 64 bits, not {found.dtype}")
+    return found[found <= np.iinfo(np.int64).max].astype(np.int64)
 
 
 def _smallest(keys: np.ndarray, labels: np.ndarray, capacity: int, each: bool) -> np.ndarray:

@@ -170,12 +170,17 @@ class Part:
         """A learner inside the learner, in the same checkpoint (a generator, say)."""
         return Nested(recipe, objective)
 
-    def derived(self, compute: Callable[[], Any]) -> Any:
+    def derived(
+        self, compute: Callable[[], Any], *of: str, facts: Callable[[], Any] = lambda: None
+    ) -> Any:
         """What ``compute()`` makes of the other state when it is next read; never saved.
 
-        Computed anew after loading, after growth and after None is assigned to it.
+        Computed anew where a state named in ``of`` has changed, a memory's samples included, or what
+        ``facts()`` tells of the learner is no longer equal; and after loading, after growth and after
+        None is assigned to it.
         """
-        return Derived(compute)
+        states = self.__dict__["states"]
+        return Derived(compute, lambda: (*(states[name].changes for name in of), facts()))
 
     # ---- the machinery behind them
     def bind(self, learner: Learner) -> None:
@@ -206,7 +211,7 @@ class Part:
             value.allocate(self.__dict__["_owner"])
             states[name] = value
         elif name in states:
-            states[name].value = value
+            states[name].write(value)
         else:
             object.__setattr__(self, name, value)
 

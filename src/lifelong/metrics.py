@@ -101,8 +101,12 @@ def area_under_anytime_accuracy(trace: list[dict[str, Any]]) -> Number:
 
 def per_class(confusion: np.ndarray) -> tuple[list[Number], Number]:
     """(recall of every class, balanced accuracy = their mean), of a confusion matrix."""
-    totals = confusion.sum(1)
-    recall = [float(confusion[c, c] / n) if n else None for c, n in enumerate(totals)]
+    return recalls(np.diag(confusion), confusion.sum(1))
+
+
+def recalls(hits: np.ndarray, totals: np.ndarray) -> tuple[list[Number], Number]:
+    """The same, of how many samples of every class were given right, and how many there are."""
+    recall = [float(hit / n) if n else None for hit, n in zip(hits, totals, strict=True)]
     return recall, _mean([r for r in recall if r is not None])
 
 

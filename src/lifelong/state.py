@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backends import base as backends
-from .errors import LifelongError
+from .backends.base import finite
+from .budget import afford
+from .errors import LifelongError, require
 from .memory import Memory
 
 if TYPE_CHECKING:
     from .learner import Learner
+    from .samples import Samples
 
 Arrays = dict[str, np.ndarray]
 
@@ -21,6 +24,17 @@ class State:
     """A declared piece of state. ``value`` is what the part's attribute reads and writes."""
 
     value: Any = None
+    writes = 0
+
+    @property
+    def changes(self) -> Any:
+        """Differs from what it was if the value does."""
+        return self.writes
+
+    def write(self, value: Any) -> None:
+        """Let the value be another one."""
+        self.value = value
+        self.writes += 1
 
     def allocate(self, learner: Learner) -> None:
         """Make the initial value."""
@@ -29,32 +43,68 @@ class State:
     def grow(self, remap: Any) -> None:
         """Theta has grown: ``remap(vector, fill)`` carries a vector over to the new layout."""
 
+    @property
+    def finite(self) -> bool:
+        """Whether all numbers are finite that must be."""
+        return True
+
     def save(self) -> tuple[Arrays, Any]:
         """(arrays, JSON)."""
         return {}, None
 
     def load(self, arrays: Arrays, manifest: Any) -> None:
-        """Restore what :meth:`save` returned."""
+        """Restore what :meth:`save` returned.
+
+        Raises:
+            ValueError, KeyError: where it is not what :meth:`save` returns of such a state.
+        """
+        require(not arrays and manifest is None, "there is state that nothing declares")
 
 
-class Vector(State):
-    """A vector over theta."""
+class Tensor(State):
+    """A tensor, whose shape follows from its owner."""
 
-    def __init__(self, fill: float | str, dtype: str | None) -> None:
-        self.fill, self.dtype = fill, dtype
+    def shape(self) -> tuple[int, ...]:
+        """What the shape must be now."""
+        raise NotImplementedError
 
-    def allocate(self, learner: Learner) -> None:
-        super().allocate(learner)
-        self.value = learner.backend.vector(self.fill, self.dtype)
-
-    def grow(self, remap: Any) -> None:
-        self.value = remap(self.value, self.fill)
+    @property
+    def finite(self) -> bool:
+        return finite(self.owner.ops.numpy(self.value))
 
     def save(self) -> tuple[Arrays, Any]:
         return {"": self.owner.ops.numpy(self.value).copy()}, None
 
     def load(self, arrays: Arrays, manifest: Any) -> None:
-        self.value = self.owner.ops.tensor(arrays[""].copy())
+        require(set(arrays) == {""} and manifest is None, "it is no array")
+        array, ops = arrays[""], self.owner.ops
+        kind = ops.numpy(self.value).dtype
+        require(array.shape == self.shape(), f"its shape is {array.shape}, not {self.shape()}")
+        require(array.dtype == kind, f"it is of {array.dtype}, not {kind}")
+        self.write(ops.tensor(array.copy()))
+
+
+class Vector(Tensor):
+    """A vector over theta."""
+
+    def __init__(self, fill: float | str, dtype: str | None) -> None:
+        self.fill, self.dtype = fill, dtype
+
+    def shape(self) -> tuple[int, ...]:
+        return (self.owner.backend.size,)
+
+    def allocate(self, learner: Learner) -> None:
+        super().allocate(learner)
+        number = np.dtype(self.dtype).itemsize if self.dtype else learner.backend.itemsize
+        afford(number * learner.backend.size, "what the method keeps of each parameter")
+        self.value = learner.backend.vector(self.fill, self.dtype)
+
+    @property
+    def finite(self) -> bool:
+        return self.owner.backend.finite(self.value)
+
+    def grow(self, remap: Any) -> None:
+        self.write(remap(self.value, self.fill))
 
 
 class Snapshot(Vector):
@@ -93,31 +143,25 @@ class Weight(State):
         raise LifelongError(f"{self.name} is moved by the optimizer: use learner.assign to set theta")
 
 
-class Array(State):
+class Array(Tensor):
     """An array whose "class" and "task" axes follow the numbers of classes and of tasks."""
 
     def __init__(self, axes: tuple[int | str, ...], fill: float, dtype: str | None) -> None:
         self.axes, self.fill, self.dtype = axes, fill, dtype
 
-    def _shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, ...]:
         counts = {"class": len(self.owner.classes), "task": len(self.owner.heads)}
         return tuple(counts[a] if isinstance(a, str) else a for a in self.axes)
 
     def allocate(self, learner: Learner) -> None:
         super().allocate(learner)
-        self.value = learner.ops.full(self._shape(), self.fill, self.dtype)
+        self.value = learner.ops.full(self.shape(), self.fill, self.dtype)
 
     def grow(self, remap: Any) -> None:
         old = self.owner.ops.numpy(self.value)
-        new = np.full(self._shape(), self.fill, old.dtype)
+        new = np.full(self.shape(), self.fill, old.dtype)
         new[tuple(slice(n) for n in old.shape)] = old
-        self.value = self.owner.ops.tensor(new)
-
-    def save(self) -> tuple[Arrays, Any]:
-        return {"": self.owner.ops.numpy(self.value).copy()}, None
-
-    def load(self, arrays: Arrays, manifest: Any) -> None:
-        self.value = self.owner.ops.tensor(arrays[""].copy())
+        self.write(self.owner.ops.tensor(new))
 
 
 class Scalar(State):
@@ -126,11 +170,16 @@ class Scalar(State):
     def __init__(self, value: float) -> None:
         self.value = value
 
+    @property
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.value))
+
     def save(self) -> tuple[Arrays, Any]:
         return {}, self.value
 
     def load(self, arrays: Arrays, manifest: Any) -> None:
-        self.value = manifest
+        require(not arrays and type(manifest) in (int, float), f"it is {manifest!r}, no number")
+        self.write(manifest)
 
 
 class MemoryState(State):
@@ -140,6 +189,10 @@ class MemoryState(State):
 
     def __init__(self, memory: Memory, wide: tuple[str, ...]) -> None:
         self.value, self.wide = memory, wide
+
+    @property
+    def changes(self) -> Any:
+        return self.writes, self.value.edits, self.value.offered
 
     def allocate(self, learner: Learner) -> None:
         super().allocate(learner)
@@ -155,11 +208,51 @@ class MemoryState(State):
     def grow(self, remap: Any) -> None:
         self.value.widen(self.wide, self.owner.width)
 
+    @property
+    def finite(self) -> bool:
+        """In wide columns NaN stands for what was not there."""
+        columns = {} if self.value.samples is None else self.value.samples.columns
+        floats = {name: array for name, array in columns.items() if array.dtype.kind == "f"}
+        return all(
+            not np.isinf(array).any() if name in self.wide else finite(array)
+            for name, array in floats.items()
+        )
+
     def save(self) -> tuple[Arrays, Any]:
         return self.value.save()
 
     def load(self, arrays: Arrays, manifest: Any) -> None:
         self.value.load(arrays, manifest)
+        if self.value.samples is not None:
+            self._check(self.value.samples)
+
+    def _check(self, samples: Samples) -> None:
+        """Refuse samples that this learner cannot have met."""
+        learner, like = self.owner, self.owner.inputs
+        require("x" in samples and "y" in samples, "a memory lacks inputs, or labels")
+        fine = samples.x.shape[1:] == like.shape[1:] and samples.x.dtype.kind == like.dtype.kind
+        require(fine, f"a memory holds inputs {samples.x.dtype}{samples.x.shape[1:]}")
+        for name in self.wide:
+            require(name in samples, f"a memory lacks the column {name!r}")
+            column = samples.columns[name]
+            fine = column.dtype.kind == "f" and column.shape == (len(samples), learner.width)
+            require(fine, f"the column {name!r} of a memory is {column.dtype}{column.shape}")
+        if learner.objective.labels:
+            fine = samples.y.dtype == np.int64 and samples.y.ndim == 1
+            require(fine, "the labels of a memory are no whole numbers")
+            require(within(samples.y, learner.width), "a memory holds labels of no class")
+        require(("task" in samples) == bool(learner.heads), "a memory lacks task ids, or has some")
+        if "task" in samples:
+            known = np.isin(samples.columns["task"], list(learner.heads)).all()
+            require(known, "a memory holds samples of a task that was not learned")
+        groups = learner.width
+        if self.value.group == "place":
+            require("place" in samples, "a memory lacks the places of its tasks")
+            groups = learner.position.task + 1
+            require(within(samples.columns["place"], groups), "a memory holds samples of a later task")
+        if self.value.each:
+            bound = groups * (self.value.capacity(samples) or 0)
+            require(len(samples) <= bound, "a memory holds more samples than its capacity")
 
 
 class Nested(State):
@@ -172,6 +265,10 @@ class Nested(State):
         super().allocate(learner)
         self.value = learner.nested(self.recipe, self.objective)
 
+    @property
+    def finite(self) -> bool:
+        return self.value.finite
+
     def save(self) -> tuple[Arrays, Any]:
         return self.value.state()
 
@@ -180,16 +277,18 @@ class Nested(State):
 
 
 class Derived(State):
-    """Computed when it is read and not there; never saved."""
+    """Computed when it is read and not there, or made of what has changed since; never saved."""
 
-    def __init__(self, compute: Callable[[], Any]) -> None:
-        self.compute = compute
+    def __init__(self, compute: Callable[[], Any], sources: Callable[[], Any]) -> None:
+        self.compute, self.sources = compute, sources
         self._value: Any = None
+        self._made_of: Any = None
 
     @property
     def value(self) -> Any:
-        if self._value is None:
-            self._value = self.compute()
+        sources = self.sources()
+        if self._value is None or sources != self._made_of:
+            self._value, self._made_of = self.compute(), sources
         return self._value
 
     @value.setter
@@ -200,4 +299,10 @@ class Derived(State):
         self._value = None
 
     def load(self, arrays: Arrays, manifest: Any) -> None:
+        super().load(arrays, manifest)
         self._value = None
+
+
+def within(columns: np.ndarray, count: int) -> bool:
+    """Whether all are whole numbers from 0, below ``count``."""
+    return not len(columns) or bool(0 <= columns.min() <= columns.max() < count)

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import detection, models
 from .data.encoder import Encoder
-from .errors import LifelongError, intact
+from .errors import NOT_FINITE, LifelongError, intact, of_types, require
 from .files import read_arrays, read_manifest, write_arrays
 from .ids import Ids
 from .optimize import Optimizer, Schedule
@@ -20,7 +20,7 @@ from .optimize.optimizers import OPTIMIZERS
 from .samples import Samples
 
 if TYPE_CHECKING:
-    from .learner import Learner
+    from .learner import Learner, Position
 
 FORMAT = 1
 Arrays = dict[str, np.ndarray]
@@ -49,17 +49,48 @@ def configuration(learner: Learner) -> dict[str, Any]:
     }
 
 
+CONFIGURATION = "the saved configuration"
+TYPES: dict[str, tuple[type, ...]] = {
+    "model": (dict,), "method": (str,), "options": (dict,), "objective": (str,), "optimizer": (dict,),
+    "batch": (int,), "epochs": (int, type(None)), "steps": (int, type(None)), "seed": (int,),
+    "device": (str,), "precision": (str,), "output": (str, type(None)), "backend": (str,),
+    "boundaries": (dict,), "class_weights": (str, dict),
+}  # fmt: skip
+"""Of the fields of a configuration."""
+
+
 def from_configuration(configuration: dict[str, Any], **changes: Any) -> Learner:
-    """A fresh learner from :func:`configuration`; ``changes`` replace arguments (model, device)."""
+    """A fresh learner from :func:`configuration`; ``changes`` replace arguments (model, device).
+
+    Raises:
+        LifelongError: where the configuration is none, or ``changes`` do not fit it.
+    """
     from .learner import Learner
 
-    return Learner(**arguments_of(configuration, **changes))
+    arguments = arguments_of(configuration, **changes)
+    with intact(CONFIGURATION):
+        return Learner(**arguments)
 
 
 def arguments_of(configuration: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The arguments of the learner of :func:`configuration`, some of them changed."""
+    """The arguments of the learner of :func:`configuration`, some of them changed.
+
+    Raises:
+        LifelongError: where the configuration is none.
+    """
+    with intact(CONFIGURATION):
+        return _arguments_of(configuration, changes)
+
+
+def _arguments_of(configuration: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     from .methods import method
 
+    require(type(configuration) is dict, "it is no object")
+    optional = {"boundaries", "class_weights"}
+    require(set(TYPES) - optional <= set(configuration) <= set(TYPES), "its fields are others")
+    for name, value in configuration.items():
+        require(type(value) in TYPES[name], f"{name} is {value!r}")
+    require(_numbers_finite(configuration), "it holds numbers that are not finite")
     arguments = dict(configuration)
     options = {part: _tuples(given) for part, given in arguments.pop("options").items()}
     if "method" not in changes:
@@ -99,7 +130,7 @@ def _model_from_json(description: dict[str, Any]) -> models.Recipe:
             f"this learner was made with your own {fields.get('class', kind)}: "
             "make one and pass it, ll.load(path, model=module)"
         )
-    return recipes[kind](**_tuples(fields))
+    return _made(recipes[kind], fields)
 
 
 def _optimizer_to_json(optimizer: Optimizer) -> dict[str, Any]:
@@ -107,18 +138,42 @@ def _optimizer_to_json(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def _optimizer_from_json(description: dict[str, Any]) -> Optimizer:
-    fields = _tuples(description)
-    fields["schedule"] = Schedule(**_tuples(fields["schedule"]))
-    return OPTIMIZERS[fields.pop("kind")](**fields)
+    fields = dict(description)
+    kind = OPTIMIZERS[fields.pop("kind")]
+    return _made(kind, fields | {"schedule": _made(Schedule, fields["schedule"])})
+
+
+def _made(kind: Any, fields: dict[str, Any]) -> Any:
+    """A recipe of this kind, all of whose fields are given and of their types."""
+    given = _tuples(fields)
+    require(set(given) == {f.name for f in dataclasses.fields(kind)}, f"a {kind.__name__} lacks fields")
+    of_types(given, kind, kind.__name__)
+    return kind(**given)
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
 
 
+def _numbers_finite(value: Any) -> bool:
+    """Whether all numbers in JSON are; it may hold NaN and infinity."""
+    if isinstance(value, dict | list):
+        return all(map(_numbers_finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or bool(np.isfinite(value))
+
+
 # ---- state
+STATE = "the saved learner"
+
+
 def state(learner: Learner) -> tuple[Arrays, dict[str, Any]]:
-    """The learner's whole state: (arrays, JSON)."""
+    """The learner's whole state: (arrays, JSON).
+
+    Raises:
+        LifelongError: where what it learned is not finite, so that it is neither saved nor copied.
+    """
+    if not learner.finite:
+        raise LifelongError(NOT_FINITE)
     arrays, backend = learner.backend.state()
     arrays = {f"backend/{name}": array for name, array in arrays.items()} | {"inputs": learner.inputs}
     parts: dict[str, Any] = {}
@@ -145,25 +200,117 @@ def state(learner: Learner) -> tuple[Arrays, dict[str, Any]]:
 
 
 def restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None:
-    """Give a fresh learner the state that :func:`state` returned."""
+    """Give a learner the state that :func:`state` returned of one made alike.
+
+    Raises:
+        LifelongError: where it is no such state, in one line. The learner then is what it was before.
+    """
+    before, output = None if learner.inputs is None else state(learner), learner.output
+    try:
+        with intact(STATE):
+            _restore(learner, arrays, manifest)
+    except BaseException:
+        learner.clear()
+        learner.inputs, learner.output = None, output
+        if before is not None:
+            _restore(learner, *before)
+        raise
+
+
+def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None:
     from .learner import Position
 
-    if learner.inputs is None:
-        learner.build(arrays["inputs"])
+    inputs, classes = arrays["inputs"], manifest["classes"]
+    _check_inputs(learner, inputs)
+    position = Position(**manifest["position"])
+    position.check()
+    _check_detector(learner, position)
+    _check_labels(learner, manifest)
+    generator = np.random.default_rng()
+    generator.bit_generator.state = manifest["rng"]
+    require(generator.bit_generator.state == manifest["rng"], "the random generator's state is none")
+    learner.clear()
+    learner.build(inputs)
     learner.scenario, learner.output = manifest["scenario"], manifest["output"]
-    learner.classes = list(manifest["classes"])
+    learner.classes = list(classes)
     learner.seen, learner.old = list(manifest["seen"]), list(manifest["old"])
     learner.retired = list(manifest["retired"])
     learner.heads = {task: list(columns) for task, columns in manifest["heads"]}
-    learner.position = Position(**manifest["position"])
-    learner.rng.bit_generator.state = manifest["rng"]
+    learner.position, learner.rng = position, generator
     learner.initial_parameters = manifest["initial_parameters"]
+    counts = {"class": len(classes) if learner.backend.width else 0, "task": len(learner.heads)}
+    require(manifest["backend"]["counts"] == counts, "the network has another number of classes, or tasks")
     learner.remodel()
     learner.backend.restore(_below(arrays, "backend/"), manifest["backend"])
+    known = {"inputs", *(f"backend/{name}" for name in _below(arrays, "backend/"))}
+    parts = manifest["parts"]
+    require(set(parts) == {part.name for part in learner.method}, "it is of another method")
     for part in learner.method:
+        for name in parts[part.name].keys() - part.states.keys():
+            require(parts[part.name][name] is None, f"{part.name} declares no {name}")
         for name, declared in part.states.items():
-            held = _below(arrays, f"part/{part.name}/{name}/")
-            declared.load(held, manifest["parts"][part.name][name])
+            below = f"part/{part.name}/{name}/"
+            held = _below(arrays, below)
+            known |= {below + key for key in held}
+            with intact(f"{STATE}'s {part.name} {name}"):
+                declared.load(held, parts[part.name][name])
+    others = {name for name in arrays if not name.startswith(("guard/", "ids"))} - known
+    require(not others, f"nothing declares {', '.join(sorted(others))}")
+    if not learner.finite:
+        raise LifelongError(
+            f"{STATE} holds numbers that are not finite, as its training diverged: go back to one before"
+        )
+
+
+def _check_inputs(learner: Learner, inputs: np.ndarray) -> None:
+    """Refuse, with :class:`ValueError`, what is not the shape and type of inputs."""
+    fine = inputs.ndim > 0 and len(inputs) == 1 and inputs.dtype.kind in "fiub" and not inputs.any()
+    require(fine, f"the inputs are {inputs.dtype}{inputs.shape}")
+    held = inputs if learner.inputs is None else learner.inputs
+    require((held.shape, held.dtype.kind) == (inputs.shape, inputs.dtype.kind), "the inputs are others")
+
+
+def _check_detector(learner: Learner, position: Position) -> None:
+    """Refuse numbers that this learner's detector of boundaries cannot have noted."""
+    if learner.boundaries is None:
+        require(not position.memo and not position.ends, "there are boundaries, and no detector")
+    elif position.memo:
+        learner.boundaries.check(position.memo)
+    else:
+        require(not (position.step or position.phase), "the detector's numbers are not there")
+
+
+def _check_labels(learner: Learner, manifest: dict[str, Any]) -> None:
+    """Refuse scenarios, classes and heads that this learner cannot have met."""
+    from .learner import OUTPUT_SPACES
+
+    scenario, output, classes = manifest["scenario"], manifest["output"], manifest["classes"]
+    if scenario is None:  # a learner within a learner
+        require(not learner.objective.scenarios and output is None, "the scenario is not there")
+    else:
+        require(scenario in OUTPUT_SPACES, f"the scenario is {scenario!r}")
+        fits = learner.output or OUTPUT_SPACES[scenario]
+        require(output == fits, f"the output space is {output!r}, not {fits!r}")
+        learner.check(scenario)
+    require(type(classes) is list and all(type(c) is str for c in classes), "the classes are no names")
+    require(learner.objective.head or not classes, "there are classes, and no head")
+    seen, old, retired = (manifest[name] for name in ("seen", "old", "retired"))
+    for columns in (seen, old, retired):
+        _check_columns(columns, len(classes))
+    require(set(old) <= set(seen) and not set(seen) & set(retired), "the classes seen are others")
+    tasks = [task for task, _ in manifest["heads"]]
+    _check_columns(tasks, 2**63)
+    for _, columns in manifest["heads"]:
+        _check_columns(columns, len(classes))
+    require(output != "task" or tasks or not seen, "there are no heads")
+    count = manifest["initial_parameters"]
+    require(type(count) is int and count >= 0, f"the number of parameters is {count!r}")
+
+
+def _check_columns(columns: Any, count: int) -> None:
+    """Refuse what are not different whole numbers below ``count``."""
+    fine = type(columns) is list and all(type(c) is int and 0 <= c < count for c in columns)
+    require(fine and len(set(columns)) == len(columns), f"{columns!r} are not different columns of {count}")
 
 
 def _below(arrays: Arrays, prefix: str) -> Arrays:

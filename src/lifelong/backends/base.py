@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import LifelongError, unknown
+from ..budget import afford
+from ..errors import LifelongError, require, unknown
+from ..models import Recipe
 from ..optimize import Adam, Optimizer
 
 if TYPE_CHECKING:
@@ -154,6 +156,8 @@ class Backend(ABC):
     name: str
     ops: Any
     optimizer: Optimizer
+    itemsize: int
+    """Bytes of a number in theta."""
     random: bool
     """Whether a training step draws random numbers inside the network."""
     outputs: int | None
@@ -185,6 +189,7 @@ class Backend(ABC):
         """Make the network for inputs like these and draw its weights (writes)."""
         self.segments, self.counts, self.weights = {}, {"class": 0, "task": 0}, {}
         self.ages = np.zeros(0, int)
+        self._afford(model, inputs)
         given = self._make(model, head, inputs)
         nothing = self._weights(np.zeros(0))
         self._hold(nothing, [nothing for _ in range(count_moments(self.optimizer))])
@@ -194,6 +199,30 @@ class Backend(ABC):
     @abstractmethod
     def _make(self, model: Any, head: bool, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Make the network, and note its shapes; the values that a user's own model has (writes)."""
+
+    @abstractmethod
+    def _planned(self, recipe: Recipe, shape: tuple[int, ...]) -> int | None:
+        """How many parameters a recipe has for inputs of ``shape``, found without making them; None
+        where there are too many to count."""
+
+    def _afford(self, model: Any, inputs: np.ndarray) -> None:
+        """Refuse a recipe for whose parameters there is no memory."""
+        if isinstance(model, Recipe):
+            count = self._planned(model, inputs.shape[1:])
+            if count is None:
+                raise LifelongError(f"{model} has more parameters than can be counted: choose it smaller")
+            # as they are drawn; theta, the network's own, gradient and direction; the moments
+            number = 8 + (4 + count_moments(self.optimizer)) * self.itemsize
+            afford(number * count, f"a model of {count:,} parameters")
+
+    @property
+    def largest(self) -> float:
+        """The largest number of the learner's precision."""
+        return float(np.finfo(np.float64 if self.itemsize == 8 else np.float32).max)
+
+    def exhausted(self, error: BaseException) -> bool:
+        """Whether an error says that there is not enough memory."""
+        return isinstance(error, MemoryError)
 
     def _weights(self, values: np.ndarray) -> Tensor:
         """Values as a tensor in the learner's precision."""
@@ -325,6 +354,7 @@ class Backend(ABC):
 
     def remodel(self, model: Any, inputs: np.ndarray, rng: np.random.Generator) -> Remap:
         """Make another network; parameters of the same name stay as they are (writes)."""
+        self._afford(model, inputs)
         self._make(model, self.width is not None, inputs)
         return self._rearrange(rng)
 
@@ -417,12 +447,40 @@ class Backend(ABC):
         shapes = self._shapes()
         if {name: list(shape) for name, shape in shapes.items()} != manifest["shapes"]:
             raise LifelongError("the saved model has other layers than this one: use its own recipe")
-        self.segments = self._layout(shapes)
-        self.ages = arrays["ages"].copy()
-        moments = [self.ops.tensor(arrays[f"moment.{i}"].copy()) for i in range(len(self.moments))]
-        self._hold(self.ops.tensor(arrays["theta"].copy()), moments)
+        vectors = ["theta", *(f"moment.{i}" for i in range(len(self.moments)))]
+        buffers = {f"buffer.{name}": array for name, array in self._counters().items()}
+        require(set(arrays) - set(buffers) == {"ages", *vectors}, "the optimizer's state is not all there")
+        self.segments, kind = self._layout(shapes), self.ops.numpy(self.theta).dtype
+        for name in vectors:
+            fine = arrays[name].shape == (self.size,) and arrays[name].dtype == kind
+            require(fine, f"{name} is {arrays[name].dtype}{arrays[name].shape}, not {kind}({self.size},)")
+        slots = sum(slot.stop - slot.start for slot in age_slots(self.segments).values())
+        ages = arrays["ages"]
+        fine = ages.shape == (slots,) and ages.dtype == np.int64 and (ages >= 0).all()
+        require(fine, "the numbers of updates do not fit the parameters")
+        for name, held in buffers.items():
+            fine = name not in arrays or (arrays[name].shape, arrays[name].dtype) == (held.shape, held.dtype)
+            require(fine, f"{name} does not fit the model")
+        self.ages = ages.copy()
+        theta, *moments = (self.ops.tensor(arrays[name].copy()) for name in vectors)
+        self._hold(theta, moments)
         self._set_counters(arrays)
         self.activate(None)
+
+    def finite(self, vector: Tensor) -> bool:
+        """Whether all numbers of a vector over theta are, but for what no gradient moves."""
+        held = self.ops.numpy(vector)
+        pieces = [held[s.start : s.stop] for name, s in self.segments.items() if name not in self.frozen]
+        return all(map(finite, pieces if self.frozen else [held]))
+
+    @property
+    def sound(self) -> bool:
+        """Whether parameters and moments are finite. A model of the user's own may hold infinity as a
+        constant (a mask), so of what it holds beside parameters only NaN is refused."""
+        theta = self.ops.numpy(self.theta)
+        beside = (theta[self.segments[n].start : self.segments[n].stop] for n in self.statistics)
+        fine = (not np.isnan(held).any() if self.outputs else finite(held) for held in beside)
+        return all(map(self.finite, (self.theta, *self.moments))) and all(fine)
 
     def _counters(self) -> dict[str, np.ndarray]:
         """What the network holds beside theta, being no floats."""
@@ -430,6 +488,11 @@ class Backend(ABC):
 
     def _set_counters(self, arrays: dict[str, np.ndarray]) -> None:  # noqa: B027
         """Load them, each under ``buffer.NAME`` (writes)."""
+
+
+def finite(array: np.ndarray) -> bool:
+    """Whether all numbers are: one sum, and a look at each only where that is not finite."""
+    return bool(np.isfinite(array.sum(dtype=float)) or np.isfinite(array).all())
 
 
 def _piece(vector: np.ndarray, segment: Segment) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from ..batch import Batch, Outputs, Step
 from ..errors import LifelongError, unknown
+from ..models import Recipe
 from ..optimize import SGD, Adam, AdamW, Optimizer
 from ..state import State, Weight
 from .base import Args, Backend, Loss
@@ -48,6 +50,7 @@ class TensorflowBackend(Backend):
         self.device = f"/{kind}:{index or 0}"
         self.optimizer = optimizer
         self.dtype = PRECISIONS[precision]
+        self.itemsize = self.dtype.size
         self.ops = TensorflowOps(self.device, self.dtype)
         self._ages: Tensor = None
         """How often everything was updated, in the step that is being made."""
@@ -73,6 +76,12 @@ class TensorflowBackend(Backend):
         self.width = features if head and not given else None
         self.random = self.network.random
         return given
+
+    def _planned(self, recipe: Recipe, shape: tuple[int, ...]) -> int | None:
+        return sum(map(math.prod, build(recipe, shape).shapes.values()))
+
+    def exhausted(self, error: BaseException) -> bool:
+        return super().exhausted(error) or isinstance(error, tf.errors.ResourceExhaustedError)
 
     def _own(self, model: keras.Model, x: Tensor) -> Keras:
         if keras.backend.backend() != "tensorflow":

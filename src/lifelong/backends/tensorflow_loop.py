@@ -22,6 +22,17 @@ class TensorflowLoop:
         trained = self.model.trainable_variables
         return [*trained, *(v for v in self.model.non_trainable_variables if "float" in v.dtype)]
 
+    def held(self) -> Any:
+        """A copy of what the model and the optimizer hold."""
+        return self.model.get_weights(), [variable.numpy() for variable in self.optimizer.variables]
+
+    def hold(self, held: Any) -> None:
+        """Let them hold that again; what the optimizer has made since begins anew."""
+        weights, numbers = held
+        self.model.set_weights(weights)
+        for i, variable in enumerate(self.optimizer.variables):
+            variable.assign(numbers[i] if i < len(numbers) else tf.zeros_like(variable))
+
     def gather(self) -> None:
         """theta = the model's variables."""
         self.backend.assign(tf.concat([tf.reshape(v, [-1]) for v in self._held()], 0))

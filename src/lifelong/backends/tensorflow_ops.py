@@ -164,6 +164,9 @@ class TensorflowOps:
 
     def count_pairs(self, a: Tensor, b: Tensor, classes: int) -> Tensor:
         """How often each pair (a, b) occurs: ``int64 [classes, classes]``."""
-        pairs = tf.cast(a * classes + b, tf.int32)
-        counts = tf.math.bincount(pairs, minlength=classes**2, maxlength=classes**2, dtype=tf.int64)
-        return tf.reshape(counts, [classes, classes])
+        return tf.reshape(self.count(a * classes + b, classes**2), [classes, classes])
+
+    def count(self, a: Tensor, values: int) -> Tensor:
+        """How often each of the values 0, 1, ... occurs: ``int64 [values]``."""
+        held = tf.cast(a, tf.int32)
+        return tf.math.bincount(held, minlength=values, maxlength=values, dtype=tf.int64)

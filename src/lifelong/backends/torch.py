@@ -15,6 +15,7 @@ from torch.func import functional_call, jacrev, vmap
 
 from ..batch import Batch, Outputs
 from ..errors import LifelongError, unknown
+from ..models import Recipe
 from ..optimize import SGD, Adam, AdamW, Optimizer
 from .base import Args, Backend, Loss, Segment
 from .torch_models import Network, build
@@ -51,6 +52,7 @@ class TorchBackend(Backend):
         self.optimizer = optimizer
         self._plain = isinstance(optimizer, SGD) and not (optimizer.momentum or optimizer.weight_decay)
         self.dtype = PRECISIONS[precision]
+        self.itemsize = self.dtype.itemsize
         self.autocast = precision == "bf16"
         self.ops = TorchOps(self.device, self.dtype)
 
@@ -80,6 +82,18 @@ class TorchBackend(Backend):
         self.random = own or any("Dropout" in type(m).__name__ for m in self.network.modules())
         """Whether a training step draws random numbers inside the network."""
         return {k: self.ops.numpy(held) for k, held in given.items()} if own else {}
+
+    def _planned(self, recipe: Recipe, shape: tuple[int, ...]) -> int | None:
+        try:
+            with torch.random.fork_rng(devices=[]), torch.device("meta"):
+                return sum(held.numel() for held in build(recipe, shape).parameters())
+        except (RuntimeError, OverflowError, TypeError):  # beyond 2^63
+            return None
+
+    def exhausted(self, error: BaseException) -> bool:
+        said = str(error) if isinstance(error, RuntimeError) else ""
+        told = "allocate memory" in said or "not enough memory" in said
+        return super().exhausted(error) or isinstance(error, torch.OutOfMemoryError) or told
 
     def _hold(self, theta: Tensor, moments: list[Tensor]) -> None:
         """The network's own parameters and statistics become views of theta."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,16 @@ class TorchLoop:
         """The model's tensors in the order of theta."""
         held = dict(named(self.model, "body"))
         return [held[name] for name in self.backend.segments]
+
+    def held(self) -> Any:
+        """A copy of what the model and the optimizer hold."""
+        return copy.deepcopy((self.model.state_dict(), self.optimizer.state_dict()))
+
+    def hold(self, held: Any) -> None:
+        """Let them hold that again."""
+        model, optimizer = held
+        self.model.load_state_dict(model)
+        self.optimizer.load_state_dict(optimizer)
 
     @torch.no_grad()
     def gather(self) -> None:

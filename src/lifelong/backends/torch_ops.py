@@ -160,4 +160,8 @@ class TorchOps:
 
     def count_pairs(self, a: Tensor, b: Tensor, classes: int) -> Tensor:
         """How often each pair (a, b) occurs: ``int64 [classes, classes]``."""
-        return torch.bincount(a * classes + b, minlength=classes**2).view(classes, classes)
+        return self.count(a * classes + b, classes**2).view(classes, classes)
+
+    def count(self, a: Tensor, values: int) -> Tensor:
+        """How often each of the values 0, 1, ... occurs: ``int64 [values]``."""
+        return torch.bincount(a, minlength=values)

@@ -14,7 +14,21 @@ from ..errors import LifelongError, accept, of_types, unknown
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all recipes are."""
+    """What all recipes are.
+
+    Raises:
+        LifelongError: for widths that are no whole numbers from 1.
+    """
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            given = getattr(self, field.name)
+            several = isinstance(field.default, tuple)
+            widths = given if several and isinstance(given, tuple) else (given,)
+            if not widths or any(type(width) is not int or width < 1 for width in widths):
+                raise LifelongError(
+                    f"{field.name}={given!r} of {type(self).__name__.lower()}: give whole numbers from 1"
+                )
 
     @property
     def units(self) -> tuple[int, ...]:

@@ -95,9 +95,21 @@ class Objective:
         """One task's ``score`` and what is ``beside`` it, of its tally and its targets."""
         raise NotImplementedError
 
-    def confusion(self, learner: Learner, found: list[np.ndarray]) -> np.ndarray | None:
-        """[true][given] counts over all tasks, of their tallies, for an objective that has them."""
+    def counted(self, learner: Learner) -> int:
+        """How many numbers :meth:`count` counts of all tasks together; 0: none."""
+        return 0
+
+    def count(self, learner: Learner, scores: Any, y: Any, mask: Any) -> Any:
+        """The counts of these rows, on the device: a vector, float64."""
+        raise NotImplementedError
+
+    def confusion(self, learner: Learner, counts: np.ndarray) -> np.ndarray | None:
+        """[true][given] counts, of all rows' :meth:`count`; None where there are too many classes."""
         return None
+
+    def per_class(self, learner: Learner, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many samples of every class were given right, and how many there are, of the same."""
+        raise NotImplementedError
 
     def summary(self, learner: Learner, found: list[np.ndarray]) -> Measures:
         """What is measured over all tasks' samples together, of their tallies."""

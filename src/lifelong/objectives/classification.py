@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 BINS = 15
 """Of confidence, in the expected calibration error."""
+CLASSES = 1000
+"""Up to so many classes pairs of them are counted: a matrix of 8 MB while evaluating, and some ten
+more as text in the result, which nobody reads cell by cell."""
 
 
 class Classification(Objective):
@@ -65,42 +68,53 @@ class Classification(Objective):
         return y >= 0
 
     def nothing(self, learner: Learner) -> Any:
-        return learner.ops.full((learner.width**2 + 2 + BINS,), 0, "float64")
+        return learner.ops.full((4 + BINS,), 0, "float64")
 
     def tally(self, learner: Learner, so_far: Any, scores: Any, y: Any, mask: Any) -> Any:
-        """Counts of pairs, sum and count of -log p(y), sums of right - confidence above each edge."""
+        """Counts of rows and of right ones, sum and count of -log p(y), sums of right - confidence
+        above each edge."""
         ops = learner.ops
         admitted = ops.where(mask, scores, -np.inf)
-        given, first = ops.argmax(admitted), ops.tensor(learner.first)
-        pairs = ops.cast(ops.count_pairs(y, ops.take(first, given), learner.width), "float64")
+        given = ops.argmax(admitted)
+        right = ops.cast(ops.take(ops.tensor(learner.first), given) == y, "float64")
         log_p, may = ops.log_softmax(ops.cast(admitted, "float64")), ops.take(mask, y)
         nll = ops.where(may, -ops.pick(log_p, y), 0.0)
         confidence = ops.exp(ops.pick(log_p, given))
         above = confidence[:, None] > ops.tensor(np.arange(BINS) / BINS)
-        gap = (ops.cast(ops.take(first, given) == y, "float64") - confidence)[:, None] * ops.cast(
-            above, "float64"
-        )
-        sums = ops.stack([ops.sum(nll), ops.sum(ops.cast(may, "float64"))])
-        return so_far + ops.concat([ops.reshape(pairs, (-1,)), sums, ops.sum(gap, 0)])
+        gap = (right - confidence)[:, None] * ops.cast(above, "float64")
+        rows = ops.sum(ops.cast(y == y, "float64"))
+        sums = ops.stack([rows, ops.sum(right), ops.sum(nll), ops.sum(ops.cast(may, "float64"))])
+        return so_far + ops.concat([sums, ops.sum(gap, 0)])
 
     def measure(self, learner: Learner, found: np.ndarray, y: np.ndarray) -> Measures:
-        return {"score": float(np.trace(self._counts(learner, found)) / len(y))}
-
-    def confusion(self, learner: Learner, found: list[np.ndarray]) -> np.ndarray:
-        return self._counts(learner, sum(found, np.zeros(learner.width**2 + 2 + BINS))).astype(int)
+        return {"score": float(found[1] / len(y))}
 
     def summary(self, learner: Learner, found: list[np.ndarray]) -> Measures:
-        total = sum(found, np.zeros(learner.width**2 + 2 + BINS))
-        (nll, count), above = np.split(total[learner.width**2 :], [2])
-        samples = self._counts(learner, total).sum()
-        if not (samples and count and np.isfinite(total).all()):
+        total = sum(found, np.zeros(4 + BINS))
+        (rows, _, nll, count), above = np.split(total, [4])
+        if not (rows and count and np.isfinite(total).all()):
             return {"nll": None, "ece": None}
         gaps = np.abs(above - np.append(above[1:], 0))
-        return {"nll": float(nll / count), "ece": float(gaps.sum() / samples)}
+        return {"nll": float(nll / count), "ece": float(gaps.sum() / rows)}
 
-    @staticmethod
-    def _counts(learner: Learner, found: np.ndarray) -> np.ndarray:
-        return found[: learner.width**2].reshape(learner.width, learner.width)
+    def counted(self, learner: Learner) -> int:
+        return learner.width**2 if learner.width <= CLASSES else 2 * learner.width
+
+    def count(self, learner: Learner, scores: Any, y: Any, mask: Any) -> Any:
+        """Counts of pairs; where there are too many classes, of wrong and right of every class."""
+        ops, width = learner.ops, learner.width
+        given = ops.take(ops.tensor(learner.first), ops.argmax(ops.where(mask, scores, -np.inf)))
+        if width <= CLASSES:
+            return ops.cast(ops.reshape(ops.count_pairs(y, given, width), (-1,)), "float64")
+        return ops.cast(ops.count(2 * y + ops.cast(given == y, "int64"), 2 * width), "float64")
+
+    def confusion(self, learner: Learner, counts: np.ndarray) -> np.ndarray | None:
+        width = learner.width
+        return counts.reshape(width, width).astype(int) if width <= CLASSES else None
+
+    def per_class(self, learner: Learner, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        table = counts.reshape(learner.width, -1)
+        return np.diag(table) if learner.width <= CLASSES else table[:, 1], table.sum(1)
 
     def answers(self, learner: Learner, batch: Batch, scores: Any, columns: list[int]) -> np.ndarray:
         """The name of each row's class, ``[rows]``."""

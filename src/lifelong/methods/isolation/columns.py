@@ -39,10 +39,7 @@ class ColumnOfItsOwn(Part):
         return Columns(model, tasks, self.lateral)
 
     def start(self, learner: Learner) -> None:
-        self.moving = self.derived(lambda: self._moving(learner))
-
-    def begin(self, learner: Learner, task: Task) -> None:
-        self.moving = None
+        self.moving = self.derived(lambda: self._moving(learner), facts=lambda: [*learner.heads.items()])
 
     def batch(self, learner: Learner, batch: Batch) -> None:
         """Which column answers each row; where it is the new one everywhere, one entry says so."""

@@ -56,10 +56,8 @@ class HAT(Part):
         units = sum(learner.gated.values())
         self.e = self.weight(("task", units), sd=1.0)
         self.used = self.array((units,))
-        self.moving = self.derived(lambda: self._moving(learner))
-
-    def begin(self, learner: Learner, task: Task) -> None:
-        self.moving = None
+        heads = lambda: [*learner.heads.items()]  # noqa: E731
+        self.moving = self.derived(lambda: self._moving(learner), "used", facts=heads)
 
     def batch(self, learner: Learner, batch: Batch) -> None:
         slow = 1 / self.smax

@@ -13,7 +13,7 @@ from ...method import Part
 from ...samples import Samples
 
 if TYPE_CHECKING:
-    from ...batch import Batch, Step
+    from ...batch import Batch
     from ...learner import Learner, Phase
     from ...stream import Task
 
@@ -49,7 +49,9 @@ class ICaRL(Part):
             raise LifelongError("icarl needs the features below the scores: give it a recipe as model")
         self.exemplars = self.memory(self.capacity)
         self.teacher = self.snapshot()
-        self.means = self.derived(lambda: self._class_means(learner))
+        self.means = self.derived(
+            lambda: self._class_means(learner), "exemplars", facts=lambda: learner.moment_of_training
+        )
 
     def data(self, learner: Learner, samples: Samples) -> Samples:
         return Samples.concat([self.exemplars.samples, samples]) if len(self.exemplars) else samples
@@ -65,15 +67,11 @@ class ICaRL(Part):
         losses = ops.bce(out.scores, targets)
         return ops.sum(losses * ops.cast(learner.indicator(learner.columns)), 1)
 
-    def observe(self, learner: Learner, step: Step) -> None:
-        self.means = None
-
     def end(self, learner: Learner, task: Task, phase: Phase) -> None:
         if phase.last:
             share = self.exemplars.share(task.train, len(learner.seen))
             self.exemplars.fill(self._herd(learner, task.train, share))
             self.teacher = learner.snapshot()
-            self.means = None
 
     def _herd(self, learner: Learner, samples: Samples, count: int) -> Samples:
         """The first ``count`` exemplars of every old class, and as many chosen of every new one."""
@@ -97,6 +95,8 @@ class ICaRL(Part):
         Of a class that nothing is known of yet, far away from every normalized feature.
         """
         known = [s for s in (self.exemplars.samples, learner.met) if s]
+        if not known:
+            raise LifelongError("icarl has no stored sample left to answer from: let it learn more")
         samples = Samples.concat(known)
         features = self._features(learner, samples)
         means = np.full((learner.width, features.shape[1]), 1e3, features.dtype)

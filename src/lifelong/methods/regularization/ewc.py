@@ -51,7 +51,9 @@ class EWC(Part):
         self.r = self.vector(0.0, "float64")
         self.anchor = self.vector(THETA)
         cast = learner.ops.cast
-        self.pull = self.derived(lambda: (cast(self.strength * self.F), cast(self.strength * self.r)))
+        self.pull = self.derived(
+            lambda: (cast(self.strength * self.F), cast(self.strength * self.r)), "F", "r"
+        )
 
     def gradient(self, learner: Learner, batch: Batch, g: Any) -> Any:
         F, r = self.pull
@@ -67,4 +69,3 @@ class EWC(Part):
             self.r = self.r + self.F * moved
             self.F = self.F + fisher(learner, task.train, self.labels)
             self.anchor = learner.snapshot()
-            self.pull = None

@@ -37,10 +37,7 @@ class LFL(Part):
         if learner.backend.outputs is not None:
             raise LifelongError("lfl needs the features below the scores: give it a recipe as model")
         self.teacher = self.snapshot()
-        self.moving = self.derived(lambda: self._moving(learner))
-
-    def begin(self, learner: Learner, task: Task) -> None:
-        self.moving = None
+        self.moving = self.derived(lambda: self._moving(learner), facts=lambda: [*learner.old])
 
     def loss(self, learner: Learner, batch: Batch, out: Any) -> Any:
         if not learner.position.task:

@@ -31,7 +31,7 @@ class Quadratic(Part):
         self.importance = self.vector(0.0, "float64")
         self.anchor = self.vector(THETA)
         scale = self.factor * self.strength
-        self.pull = self.derived(lambda: learner.ops.cast(scale * self.importance))
+        self.pull = self.derived(lambda: learner.ops.cast(scale * self.importance), "importance")
 
     def gradient(self, learner: Learner, batch: Batch, g: Any) -> Any:
         if not learner.position.task:
@@ -40,4 +40,4 @@ class Quadratic(Part):
 
     def consolidate(self, learner: Learner, importance: Any) -> None:
         """From now on, hold every parameter where it is."""
-        self.importance, self.anchor, self.pull = importance, learner.snapshot(), None
+        self.importance, self.anchor = importance, learner.snapshot()

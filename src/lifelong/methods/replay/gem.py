@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...batch import Batch
+from ...errors import NOT_FINITE, LifelongError
 from ...method import Part
 
 if TYPE_CHECKING:
@@ -45,7 +46,14 @@ class GEM(Part):
 
     def start(self, learner: Learner) -> None:
         self.stored = self.memory(self.capacity, "ring", group="task")
-        self.tasks = self.derived(lambda: self._by_task(learner))
+        self.tasks = self.derived(
+            lambda: self._by_task(learner), facts=lambda: (self.stored.edits, *self._earlier(learner))
+        )
+
+    def _earlier(self, learner: Learner) -> tuple[int, bytes]:
+        """How many tasks are over, and which of their samples are held: each has a key of its own."""
+        held, now = self.stored.samples, learner.position.task
+        return now, b"" if held is None else self.stored.keys[held.place < now].tobytes()
 
     def _by_task(self, learner: Learner) -> list[Batch]:
         """The earlier tasks' samples, as batches of tensors."""
@@ -56,15 +64,14 @@ class GEM(Part):
             learner.backend.batch(batch)
         return batches
 
-    def begin(self, learner: Learner, task: Any) -> None:
-        self.tasks = None
-
     def gradient(self, learner: Learner, batch: Batch, g: Any) -> Any:
         if not self.tasks:
             return g
         ops = learner.ops
         G = ops.cast(ops.stack([learner.grad(rows) for rows in self.tasks]), "float64")
         along = ops.numpy(ops.matvec(G, ops.cast(g, "float64")))
+        if not np.isfinite(along).all():
+            raise LifelongError(NOT_FINITE)
         if along.min() >= 0:
             return g
         v = dual(ops.numpy(G @ ops.transpose(G)), along, self.margin)
