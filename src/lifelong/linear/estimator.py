@@ -69,11 +69,11 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def _update_rows(
         self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
     ) -> np.ndarray | None:
-        """As :meth:`_update`, with the rows' ids: what a learner that ``keeps_rows`` defines instead."""
+        """As :meth:`_update`, with the rows' ids: for a learner that ``keeps_rows``."""
         return self._update(X, codes, known)
 
     def _rehearse_rows(self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None) -> None:
-        """As :meth:`_rehearse`, with the rows' ids: what a learner that ``keeps_rows`` defines instead."""
+        """As :meth:`_rehearse`, with the rows' ids: for a learner that ``keeps_rows``."""
         self._rehearse(X, codes, known)
 
     def _held(self) -> np.ndarray:

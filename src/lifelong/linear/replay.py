@@ -104,8 +104,8 @@ class Replay(Wrapper):
         samples, learner = self.memory_.samples, self.learner_
         if samples is not None and (learner._held() < 0).any():
             ids = {row.tobytes(): id_ for row, id_ in zip(samples.x, samples.id, strict=True)}
-            rows = learner.X_[: len(learner.ids_)]
-            learner.ids_ = np.array([ids.pop(r.tobytes(), i) for r, i in zip(rows, learner.ids_)])
+            for at, row in enumerate(learner.X_[: len(learner.ids_)]):
+                learner.ids_[at] = ids.pop(row.tobytes(), learner.ids_[at])
 
     @property
     def memory_bytes(self) -> int:

@@ -14,6 +14,9 @@ from ...errors import LifelongError
 
 Gram = Callable[[np.ndarray, np.ndarray], np.ndarray]
 EPS = float(np.finfo(float).eps)
+TINY = float(np.finfo(float).tiny)
+BALANCE = 1e-13
+"""Up to this share of sum alpha, y'alpha counts as 0."""
 SINGULAR = 1e-12
 """Below this share of its terms a pivot counts as 0: the margin block would become singular."""
 
@@ -195,7 +198,9 @@ class ExactSVM(BaseEstimator):
                 return c
             if self._inside.any():
                 return None
+        if not self._inside.any():
             self.margin_ = self.margin_[:0]
+            self.alpha_ = np.where(self.alpha_ > self.bound_ / 2, self.bound_, 0.0)
         v = (
             self.b_ - self.y_ * self.g_
         )  # condition: v_i <= b where y alpha may rise, >= where it may fall
@@ -214,8 +219,10 @@ class ExactSVM(BaseEstimator):
     @property
     def _inside(self) -> np.ndarray:
         """Which alpha are within the bounds by more than rounding."""
-        rounding = 4 * EPS * self.alpha_.sum()
-        return (self.alpha_ > rounding) & (self.alpha_ < self.bound_ * (1 - 4 * EPS))
+        apart = np.minimum(self.alpha_, self.bound_ - self.alpha_)
+        felt = np.zeros(len(apart))
+        felt[self.cached_] = self.K_[np.arange(len(self.cached_)), self.cached_]
+        return (apart > BALANCE * self.alpha_.sum()) | (apart * felt > self._tolerance)
 
     def _movable(self, sign: int) -> np.ndarray:
         """The places whose y alpha may still move to that side."""
@@ -271,10 +278,12 @@ class ExactSVM(BaseEstimator):
         """Newton steps on S to g_S = 0 and y'alpha = 0 within the bounds; whether they were needed."""
         needed, last = False, np.inf
         while len(S := self.margin_):
-            worst = max(np.abs(self.g_[S]).max(), abs(self.y_ @ self.alpha_))
-            if worst <= self._tolerance / 10:
+            tolerance = self._tolerance
+            balance = max(min(tolerance, BALANCE * self.alpha_.sum()), TINY)
+            worst = max(np.abs(self.g_[S]).max() / tolerance, abs(self.y_ @ self.alpha_) / balance)
+            if worst <= 0.1:
                 break
-            needed |= worst > self._tolerance
+            needed |= worst > 1
             if not np.isfinite(worst):
                 raise LifelongError("the SVM lost its numbers: scale the features, or lower C")
             if worst > last / 2:  # R has drifted
@@ -386,13 +395,15 @@ class ExactSVM(BaseEstimator):
         for A in (M, R):
             A[[k1, s]] = A[[s, k1]]
             A[:, [k1, s]] = A[:, [s, k1]]
-        if s > 1:
+        if sound := bool(s > 1 and R[s, s] and np.isfinite(R[s, s])):
             R[:s, :s] -= np.outer(R[:s, s] / R[s, s], R[s, :s])
         for A in (self.M_, self.R_):
             A[s] = A[:, s] = 0
+            if s == 1:
+                A[0, 0] = 0
         self.margin_[k] = self.margin_[-1]
         self.margin_ = self.margin_[:-1]
-        if not np.isfinite(R[:s, :s]).all():
+        if not sound or not np.isfinite(R[:s, :s]).all():
             self._rebuild()
 
     def _rebuild(self) -> bool:
