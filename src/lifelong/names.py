@@ -11,7 +11,7 @@ import re
 _HIDDEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f"  # control characters: ANSI escapes, tabs, line breaks
     r"\u2028\u2029"  # line and paragraph separators
-    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks, embeddings, overrides and isolates of direction
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of text
     r"\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"  # lone surrogates; what XML does not allow
 )
 
