@@ -111,8 +111,7 @@ def test_without_a_digest_an_altered_result_is_refused_or_can_be_reported(tmp_pa
             path.write_text(json.dumps({"schema": 1, "runs": [altered(run, place, value)]}))
             try:
                 content = bundle(read(path))
-            except LifelongError as error:
-                assert len(str(error).splitlines()) == 1
+            except LifelongError:
                 continue
             fine += 1
             assert report.verdict(content)
