@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import copy
+import errno
+import itertools
+import json
+import os
 import re
+import time
+import unicodedata
 import warnings
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -17,6 +24,7 @@ from lifelong.errors import LifelongError
 from lifelong.report import figures, html
 from lifelong.report.groups import flatten, forgotten, groups
 from lifelong.report.statistics import interval, paired
+from lifelong.result import bundle, read
 
 LEVEL = {"naive": 0.25, "ewc": 0.33, "lwf": 0.5, "er": 0.82, "der++": 0.86, "er+ewc": 0.83}
 """How much of an old task each fake method keeps."""
@@ -284,14 +292,14 @@ def test_scenarios_and_output_spaces_are_kept_apart():
 def test_runs_over_other_data_of_the_same_name_are_never_mixed():
     results = {"schema": 1, "runs": []}
     for method, seed, data in (("er", 1, "aa"), ("er", 2, "aa"), ("naive", 1, "aa"), ("er", 1, "bb")):
-        run = fake_run(method, seed) | {"fingerprint": f"{data}11112222-33334444"}
+        run = fake_run(method, seed, tasks=2) | {"fingerprint": f"{data}11112222-33334444"}
         run["stream"] = {"kind": "by", "column": "month", "seed": seed}
         run["metrics"]["average_accuracy"] = {"aa": 0.8, "bb": 0.2}[data]
         results["runs"].append(run)
     first, second = groups(results)
     assert [len(entry.runs) for entry in first.entries] == [2, 1]
-    assert first.title.endswith("5 tasks, by, output space seen, data aa1111-333344")
-    assert second.title.endswith("5 tasks, by, output space seen, data bb1111-333344")
+    assert first.title.endswith("2 tasks, by, output space seen, data aa1111-333344")
+    assert second.title.endswith("2 tasks, by, output space seen, data bb1111-333344")
     mine, other = report.verdict(results).splitlines()
     assert "80.0 %" in mine
     assert "20.0 %" not in mine
@@ -768,3 +776,164 @@ def test_a_method_keeps_its_look_in_all_groups():
     look = figures.looks(groups(results))
     assert set(look) == {"naive", "er", "ewc", "si"}
     assert len({(one.color, one.marker) for one in look.values()}) == 4
+
+
+# Hostile strings, full disks, very many classes
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"'><img src=x onerror=alert(1)>",
+    "&amp; & &#0; ]]> <!-- -- -->",
+    "\x1b[31mred\x1b[0m\x07",
+    "NUL \x00 and \x08",
+    "a\r\nb\nc\td",
+    "txt\u202egnp\u2066",
+    "half \ud83d of a pair \udc00",
+    "$x^2$ $\\frac{1}{$ \\frac",
+    "_hidden __init__ %s {0} {x}",
+    "x" * 10_000,
+    "../../x",
+    "",
+    "👩‍👩‍👧 😀",
+    "体育 العربية",
+    "\ufffe\uffff\u2028",
+    "url(#a) id=\"b\" href=\"#c\" #1f2933",
+]  # fmt: skip
+FIXED = ("scenario", "output_space", "key")
+"""Fields whose strings a schema does not leave free."""
+KEYED = ("hyperparameters", "recall", "versions", "hardware", "beside")
+"""Fields whose keys are strings of the data, too."""
+
+
+def hostile(value: Any, strings: Iterator[str], keys: bool = False) -> Any:
+    """The value with a hostile string in place of every string, and of every key where ``keys``."""
+    if isinstance(value, dict):
+        return {
+            next(strings) if keys else key: child
+            if key in FIXED
+            else hostile(child, strings, keys or key in KEYED)
+            for key, child in value.items()
+        }
+    if isinstance(value, list):
+        return [hostile(child, strings, keys) for child in value]
+    return next(strings) if isinstance(value, str) else value
+
+
+@pytest.fixture(scope="module")
+def attacked():
+    """Results in which every string is hostile, as a file of them is read."""
+    runs = []
+    for k in range(2):
+        run = streamed("cw", 1, 0.3) if k % 2 else fake_run("er", 1, tasks=3)
+        run |= {"fingerprint": "a-b", "classes": [str(c) for c in range(10)]}
+        evil = itertools.cycle(f"{text} {k}" if text else "" for text in HOSTILE[k:] + HOSTILE[:k])
+        bars = run.pop("progressive", None)
+        run = hostile(run, evil)
+        if bars is not None:
+            name = next(evil)
+            for table in (bars["scores"], bars["windowed"]):
+                table[name] = table.pop("cw")
+            run["progressive"] = bars | {"name": name, "verdict": next(evil), "below": name}
+        runs.append(run)
+    return {"schema": 1, "runs": runs}
+
+
+def test_hostile_strings_can_be_read_and_stay_strings(attacked, tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps(attacked))
+    content = bundle(read(tmp_path / "results.json"))
+    assert [{k: v for k, v in run.items() if k != "digest"} for run in content["runs"]] == attacked[
+        "runs"
+    ]
+    assert content["runs"][0]["tasks"] != fake_run("er", 1, tasks=3)["tasks"]
+    for told in (report.verdict(content), *map(str, read(tmp_path / "results.json"))):
+        assert not [c for c in told.replace("\n", "") if unicodedata.category(c) in ("Cc", "Cs", "Zl")]
+        told.encode()
+
+
+def test_no_hostile_string_acts_on_the_page_or_a_figure(attacked, tmp_path):
+    folder = tmp_path / "a" / "b"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = report.write(attacked, folder)
+    content = path.read_text(encoding="utf-8")
+    page = Page(content)
+    assert page.open == []
+    assert not {"script", "img", "link", "iframe"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert "<script>alert(1)</script>" in page.text
+    assert "$x^2$" in page.text
+    assert r"\x1b[31mred" in page.text
+    assert r"txt\u202egnp" in page.text
+    assert r"half \ud83d of" in page.text
+    inside = [c for c in content if unicodedata.category(c) in ("Cc", "Cs") and c != "\n"]
+    assert not inside
+    figures_drawn = list((folder / "figures").iterdir())
+    assert figures_drawn
+    for file in figures_drawn:
+        assert re.fullmatch(r"[a-z0-9-]+\.(svg|png)", file.name)
+        if file.suffix == ".svg":
+            assert ET.parse(file).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    svg = "".join(file.read_text(encoding="utf-8") for file in figures_drawn if file.suffix == ".svg")
+    assert "$x^2$" in svg
+    everything = {p for p in tmp_path.rglob("*") if p.is_file()}
+    assert everything == {path, *figures_drawn}
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The page of any results, drawn before: a small one."""
+    plot = figures.draw("x", "x", lambda: figures.heat_map(np.eye(2), ["a", "b"], "t", "x", "y"))
+    monkeypatch.setattr(html, "page", lambda results: (str(results), [plot]))
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, drawn, code):
+    report.write({"a": 1}, tmp_path)
+    before = (tmp_path / "report.html").read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LifelongError, match=r"cannot write .*figures") as told:
+        report.write({"a": 2}, tmp_path)
+    assert len(str(told.value).splitlines()) == 1
+    assert (tmp_path / "report.html").read_bytes() == before
+    assert not [file for file in tmp_path.rglob(".*") if file.is_file()]
+
+
+@pytest.mark.parametrize("blocked", ["figures", "report.html/x", "."])
+def test_a_path_that_is_taken_is_one_line(tmp_path, drawn, blocked):
+    folder = tmp_path / "out"
+    taken = folder if blocked == "." else folder / blocked
+    taken.parent.mkdir(parents=True, exist_ok=True)
+    taken.write_text("")
+    with pytest.raises(LifelongError, match="cannot write"):
+        report.write({}, folder)
+
+
+def test_very_many_classes_make_a_quick_and_readable_page():
+    names = [f"class {c}" for c in range(6200)]
+    results = fake_results(["er", "naive", "joint"], 2, tasks=2)
+    for run in results["runs"]:
+        run |= {"classes": names, "confusion": None}
+        run["recall"] = {name: (c % 1000) / 1000 for c, name in enumerate(names)}
+    began = time.process_time()
+    page, plots = html.page(results)
+    assert time.process_time() - began < 10
+    assert "of the 200 classes, of 6,200, where it is lowest" in Page(page).text
+    assert page.count('<th scope="row">class ') == 200
+    assert '<th scope="row">class 3001<' in page
+    assert '<th scope="row">class 500<' not in page
+    assert not [plot for plot in plots if "confusion" in plot.name]
+    assert len(page) < 2_000_000
+
+
+def test_a_large_confusion_matrix_is_not_drawn():
+    results = fake_results(["er"], 1, tasks=2)
+    run = results["runs"][0]
+    run |= {"classes": [str(c) for c in range(900)], "confusion": [[1] * 900] * 900}
+    _, plots = html.page(results)
+    assert not [plot for plot in plots if "confusion" in plot.name]

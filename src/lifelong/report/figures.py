@@ -125,10 +125,15 @@ class Plot:
         """The SVG for a page: labelled, with ids of its own and in the page's colours."""
         svg = self.svg[self.svg.index("<svg") :]
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-        svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{self.name}-", svg)
-        for color, variable in THEME.items():
-            svg = svg.replace(color, variable)
+        svg = re.sub("<[^>]*>", self._own, svg)
         return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(printable(self.alt))}" ', 1)
+
+    def _own(self, tag: re.Match[str]) -> str:
+        """A tag with ids of this figure's and the page's colours; what is written between tags stays."""
+        made = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{self.name}-", tag[0])
+        for color, variable in THEME.items():
+            made = made.replace(color, variable)
+        return made
 
 
 @contextmanager
