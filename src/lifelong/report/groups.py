@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LifelongError
+from ..names import short
 
 Run = dict[str, Any]
 
@@ -99,6 +100,11 @@ class Entry:
     method: str
     label: str
     runs: dict[int, Run]
+
+    @property
+    def name(self) -> str:
+        """The label as people read it."""
+        return short(self.label)
 
     @property
     def role(self) -> str:
@@ -185,7 +191,7 @@ class Group:
     @property
     def title(self) -> str:
         """Such as "mnist-5k, class scenario", and what else tells it from other groups."""
-        title = f"{self.data}, {self.scenario} scenario"
+        title = f"{short(self.data)}, {self.scenario} scenario"
         return title if self.alone else f"{title}, {self.rest}"
 
     @property
@@ -330,17 +336,14 @@ def _told_apart(runs: list[Run]) -> list[str]:
     always = ("tasks", "kind", "space")
     facts = []
     for run in runs:
-        plan = _plan(run)
-        rows = plan.pop("rows", None)
-        n, kind = len(run["tasks"]), plan.pop("kind", "")
-        short = "-".join(part[:6] for part in _fingerprint(run).split("-"))
-        facts.append(
-            {"tasks": "1 task" if n == 1 else f"{n} tasks"}
-            | {"updated": "updated" if _updated(run) else "", "rows": f"{rows} rows" if rows else ""}
-            | {"kind": kind, **{f"plan {k}": f"{k}={v}" for k, v in plan.items() if k != "fingerprint"}}
-            | {"space": f"output space {run['output_space']}", "score": run.get("score", "accuracy")}
-            | {"data": f"data {short}" if short else ""}
-        )
+        plan, n = _plan(run), len(run["tasks"])
+        other = {f"plan {k}": f"{k}={v}" for k, v in plan.items() if k not in ("kind", "fingerprint")}
+        data = "-".join(part[:6] for part in _fingerprint(run).split("-"))
+        own = {"tasks": "1 task" if n == 1 else f"{n} tasks"}
+        own |= {"updated": "updated" if _updated(run) else "", "kind": plan.get("kind", ""), **other}
+        own |= {"space": f"output space {run['output_space']}", "score": run.get("score", "accuracy")}
+        own |= {"data": f"data {data}" if data else ""}
+        facts.append({name: short(fact, 60) for name, fact in own.items()})
     names = dict.fromkeys(name for own in facts for name in own)
     shown = [n for n in names if n in always or len({own.get(n) for own in facts}) > 1]
     rests = [", ".join(filter(None, (own.get(name) for name in shown))) for own in facts]

@@ -212,7 +212,7 @@ def _contents(sections: list[Section], several: bool) -> str:
     links = []
     for section in sections:
         if several:
-            links.append((f"{section.prefix}group", short(section.group.title)))
+            links.append((f"{section.prefix}group", section.group.title))
         else:
             links += section.headings
     links += [("formulas", "What the numbers mean"), ("reproduce", "How to reproduce")]
@@ -418,9 +418,9 @@ class Section:
 
     def curves(self) -> str:
         names = ", ".join(
-            f"{e.label} {percent(e.mean('average_accuracy'))} %" for e in self.group.entries
+            f"{e.name} {percent(e.mean('average_accuracy'))} %" for e in self.group.entries
         )
-        bounds = [f"{e.label} ({e.role})" for e in self.group.entries if "bound" in e.role]
+        bounds = [f"{e.name} ({e.role})" for e in self.group.entries if "bound" in e.role]
         dashed = f" Dashed: {safe(listed(bounds))}." if bounds else ""
         band = " Band: standard deviation over seeds." if len(self.group.seeds) > 1 else ""
         gap = self.figure(
@@ -452,7 +452,7 @@ class Section:
             drifts = str(len(found["drifts"])) if who == found["name"] else DASH
             at_once = safe(found["chunk"]) if who == found["name"] else DASH
             body.append(
-                [names.get(label, safe(label)), percent(s["accuracy"]), *kappas, drifts, at_once]
+                [names.get(label, safe(short(label))), percent(s["accuracy"]), *kappas, drifts, at_once]
             )
         figure = self.figure(
             "progressive",
@@ -475,7 +475,7 @@ class Section:
 
         def one(entry: Entry) -> tuple[str, Any]:
             R = entry.R()
-            alt = f"{entry.label}: accuracy on each task (columns) after learning each task (rows)."
+            alt = f"{entry.name}: accuracy on each task (columns) after learning each task (rows)."
             return alt, lambda: figures.heat_map(R, names, entry.label, "on task", "after task")
 
         seeds = ", mean over seeds" if len(self.group.seeds) > 1 else ""
@@ -489,7 +489,7 @@ class Section:
 
     def forgetting(self) -> str:
         values = ", ".join(
-            f"{e.label} {percent(mean)}"
+            f"{e.name} {percent(mean)}"
             for e in self.group.entries
             if (mean := e.mean("forgetting")) is not None
         )
@@ -593,7 +593,7 @@ class Section:
     def confusions(self, classes: list[str]) -> str:
         def one(entry: Entry) -> tuple[str, Any]:
             shares = entry.confusion(classes)
-            alt = f"{entry.label}: share of each true class (rows) answered as each class (columns)."
+            alt = f"{entry.name}: share of each true class (rows) answered as each class (columns)."
             return alt, lambda: figures.heat_map(shares, classes, entry.label, "answered", "true")
 
         made = self.small_figures("confusion", one)
@@ -683,7 +683,7 @@ def _reproduce(found: list[Group]) -> str:
         for kind, values in (("seeds", seeds), ("versions", versions), ("hardware", machines))
     ]
     orders = dict.fromkeys(
-        (group.title, seed, " → ".join(run["tasks"]))
+        (group.title, seed, " → ".join(map(short, run["tasks"])))
         for group in found
         for entry in group.entries
         for seed, run in entry.runs.items()
@@ -706,19 +706,19 @@ def _reproduce(found: list[Group]) -> str:
 
 def _settings(found: list[Group]) -> list[list[str]]:
     """Hyper-parameters: first those that all methods share, then each method's own."""
-    flat = {
-        (group.title, entry.label): flatten(entry.first["hyperparameters"])
+    flat = [
+        (entry.name, group.title, flatten(entry.first["hyperparameters"]))
         for group in found
         for entry in group.entries
-    }
-    shared = set.intersection(*(set(settings.items()) for settings in flat.values()))
+    ]
+    shared = set.intersection(*(set(settings.items()) for *_, settings in flat))
 
     def text(settings: dict[str, str], of_all: bool) -> str:
         kept = [f"{k} = {v}" for k, v in settings.items() if ((k, v) in shared) == of_all]
         return safe(", ".join(kept)) or DASH
 
-    body = [["all methods", text(next(iter(flat.values())), True)]] if len(flat) > 1 else []
-    for (title, label), settings in flat.items():
+    body = [["all methods", text(flat[0][2], True)]] if len(flat) > 1 else []
+    for label, title, settings in flat:
         name = f"{label}; {title}" if len(found) > 1 else label
         body.append([safe(name), text(settings, len(flat) == 1)])
     return body

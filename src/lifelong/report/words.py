@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..names import printable
+from ..names import printable, short
 from .groups import Entry, Group, flatten, groups, matrix, mean_over_seeds
 from .statistics import Interval, difference, gap_closed, interval
 
@@ -79,17 +79,17 @@ def verdict_of(group: Group) -> str:
 
 def _where(group: Group) -> str:
     rest = count(group.length, "task") if group.alone else group.rest
-    return f"On {group.data} ({group.scenario} scenario, {rest})"
+    return f"On {short(group.data)} ({group.scenario} scenario, {rest})"
 
 
 def _references(group: Group) -> list[str]:
-    found = [f"{e.label} {percent(e.mean('average_accuracy'))} %" for e in group.entries]
+    found = [f"{e.name} {percent(e.mean('average_accuracy'))} %" for e in group.entries]
     return [f"{_where(group)} there is no method to judge: only {listed(found)}."]
 
 
 def _average(group: Group) -> str:
     """As in "average accuracy"."""
-    return f"average {group.score}"
+    return f"average {short(group.score)}"
 
 
 def _alone(group: Group) -> list[str]:
@@ -97,13 +97,13 @@ def _alone(group: Group) -> list[str]:
     entry = group.entries[0]
     values = list(entry.values("average_accuracy").values())
     if not values:
-        return [f"{_where(group)}, {entry.label} has no {_average(group)}."]
+        return [f"{_where(group)}, {entry.name} has no {_average(group)}."]
     average = interval(values)
     spread = f" ({between(average)}, {count(average.n, 'seed')})" if average.n > 1 else ""
     progressive = entry.first.get("progressive")
     whole = " on rows held out of the whole stream" if progressive and group.length == 1 else ""
     sentences = [
-        f"{_where(group)}, {entry.label} ends with an {_average(group)} of"
+        f"{_where(group)}, {entry.name} ends with an {_average(group)} of"
         f" {percent(average.mean)} %{spread}{whole}.",
         _forgot_most(entry),
     ]
@@ -111,7 +111,9 @@ def _alone(group: Group) -> list[str]:
         sentences.append("This is one seed, so no interval can be given.")
     if progressive:
         first = f" (seed {min(entry.runs)})" if len(entry.runs) > 1 else ""
-        sentences.append(f"Row by row, before it learned each{first}, {progressive['verdict']}.")
+        sentences.append(
+            f"Row by row, before it learned each{first}, {short(progressive['verdict'], 300)}."
+        )
     else:
         sentences.append(_advice(group, entry))
     return [s for s in sentences if s]
@@ -163,7 +165,7 @@ def _forgot_most(entry: Entry) -> str:
     if drop[worst] <= 0:
         return f"It forgot nothing: no earlier task is below its best{mean}."
     names = {run["tasks"][worst] for run in entry.runs.values()}
-    name = f" ({names.pop()})" if len(names) == 1 else ""
+    name = f" ({short(names.pop())})" if len(names) == 1 else ""
     return (
         f"It forgot task {worst + 1}{name} most, which fell from"
         f" {percent(peak[worst])} % to {percent(last[worst])} %{mean}."
@@ -191,7 +193,7 @@ def _compared(group: Group) -> list[str]:
 def _ahead(best: Entry, others: list[Entry]) -> str:
     """As in "er has", or "er and cw have" where they are equal."""
     top = best.mean("average_accuracy")
-    labels = [best.label, *(e.label for e in others if e.mean("average_accuracy") == top)]
+    labels = [best.name, *(e.name for e in others if e.mean("average_accuracy") == top)]
     return f"{listed(labels)} {'has' if len(labels) == 1 else 'have'}"
 
 
@@ -236,7 +238,7 @@ def _one_seed(best: Entry, others: list[Entry]) -> str:
     if d is None:
         return f"{text}."
     return (
-        f"{text}: whether {best.label} and {others[0].label}, {percent(abs(d.mean))} points apart,"
+        f"{text}: whether {best.name} and {others[0].name}, {percent(abs(d.mean))} points apart,"
         " differ at all cannot be said."
     )
 
@@ -246,27 +248,27 @@ def _first_two(best: Entry, others: list[Entry]) -> str:
     second = others[0]
     d = difference(best, second)
     if d is None or d.n == 1:
-        return f"{best.label} and {second.label} share too few seeds to be compared in pairs."
+        return f"{best.name} and {second.name} share too few seeds to be compared in pairs."
     points = percent(abs(d.mean))
     if d.distinguishable is None:
         return (
-            f"The second, {second.label}, is {points} points behind on every seed: the seeds change"
+            f"The second, {second.name}, is {points} points behind on every seed: the seeds change"
             " nothing between the two, so no interval can be given."
         )
     if d.distinguishable:
         side = "behind" if d.mean > 0 else "ahead on the seeds both have"
         return (
-            f"It is distinguishable from the second, {second.label}, which is {points} points"
+            f"It is distinguishable from the second, {second.name}, which is {points} points"
             f" {side} ({between(away(d))})."
         )
     alike = [
-        e.label
+        e.name
         for e in others[1:]
         if (x := difference(best, e)) is not None and x.distinguishable is False
     ]
     also = f"; nor {'is' if len(alike) == 1 else 'are'} {listed(alike)}" if alike else ""
     return (
-        f"{best.label} and the second, {second.label}, are not distinguishable"
+        f"{best.name} and the second, {second.name}, are not distinguishable"
         f" ({points} points apart, {between(away(d))}){also}."
     )
 
@@ -278,7 +280,7 @@ def _below_naive(group: Group) -> str:
         d = difference(entry, group.bound("naive", entry))
         if d is not None and d.mean < 0:
             doubt = ", not distinguishable" if d.distinguishable is False else ""
-            below.append(f"{entry.label} ({signed(d.mean)} points{doubt})")
+            below.append(f"{entry.name} ({signed(d.mean)} points{doubt})")
     return f"Below naive: {listed(below)}." if below else ""
 
 
@@ -289,7 +291,7 @@ def _row_by_row(group: Group) -> str:
         return ""
     best = max(asked, key=lambda e: e.mean("prequential_accuracy") or 0.0)
     text = (
-        f"Row by row, before it learns each, {best.label} is right"
+        f"Row by row, before it learns each, {best.name} is right"
         f"{' most often,' if len(asked) > 1 else ''} {percent(best.mean('prequential_accuracy'))} %"
         f"{'' if len(asked) > 1 else ' of the time'}."
     )
@@ -301,7 +303,7 @@ def _row_by_row(group: Group) -> str:
             share = float(np.mean([p["scores"][bar]["accuracy"] for p in found]))
             seeds = f" on {len(bars)} of {len(found)} seeds" if len(bars) < len(found) else ""
             what = f"no better than {bar}, which is right {percent(share)} % of the time{seeds}"
-            below.setdefault(what, []).append(entry.label)
+            below.setdefault(what, []).append(entry.name)
     for what, labels in below.items():
         text += f" {listed(labels)} {'is' if len(labels) == 1 else 'are'} {what}."
     return text
