@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import copy
+import errno
+import itertools
+import json
+import os
 import re
+import time
+import unicodedata
 import warnings
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -17,6 +24,7 @@ from lifelong.errors import LifelongError
 from lifelong.report import figures, html
 from lifelong.report.groups import flatten, forgotten, groups
 from lifelong.report.statistics import interval, paired
+from lifelong.result import bundle, read
 
 LEVEL = {"naive": 0.25, "ewc": 0.33, "lwf": 0.5, "er": 0.82, "der++": 0.86, "er+ewc": 0.83}
 """How much of an old task each fake method keeps."""
@@ -281,6 +289,69 @@ def test_scenarios_and_output_spaces_are_kept_apart():
     assert len(report.verdict(results).splitlines()) == 4
 
 
+def test_runs_over_other_data_of_the_same_name_are_never_mixed():
+    results = {"schema": 1, "runs": []}
+    for method, seed, data in (("er", 1, "aa"), ("er", 2, "aa"), ("naive", 1, "aa"), ("er", 1, "bb")):
+        run = fake_run(method, seed, tasks=2) | {"fingerprint": f"{data}11112222-33334444"}
+        run["stream"] = {"kind": "by", "column": "month", "seed": seed}
+        run["metrics"]["average_accuracy"] = {"aa": 0.8, "bb": 0.2}[data]
+        results["runs"].append(run)
+    first, second = groups(results)
+    assert [len(entry.runs) for entry in first.entries] == [2, 1]
+    assert first.title.endswith("2 tasks, by, output space seen, data aa1111-333344")
+    assert second.title.endswith("2 tasks, by, output space seen, data bb1111-333344")
+    mine, other = report.verdict(results).splitlines()
+    assert "80.0 %" in mine
+    assert "20.0 %" not in mine
+    assert "data bb1111-333344), er ends with an average accuracy of 20.0 %" in other
+    page, _ = html.page(results)
+    assert Page(page).text.count("other rows, or the same rows read in another way") == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"fingerprint": "a-1"}, {"fingerprint": "a-2"}),  # another test set
+        ({"stream": {"fingerprint": "a"}}, {"stream": {"fingerprint": "b"}}),  # rows that came by once
+        ({"classes": ["x", "y"]}, {"classes": ["x", "z"]}),  # without a fingerprint
+        ({"fingerprint": "a"}, {"fingerprint": "a", "stream": {"validation": 0.1}}),
+        ({"fingerprint": "a", "tasks": ["1", "2"]}, {"fingerprint": "a", "tasks": ["3", "4"]}),
+        ({"stream": {"seed": 1}}, {"stream": {"seed": 2}}),  # of one seed of the learner
+        ({"stream": {"angles": [0, 45]}}, {"stream": {"angles": [0, 90]}}),
+        ({"key": "er-1-0a"}, {"key": "er-1-0a+2"}),  # a model that was updated
+        ({"score": "accuracy"}, {"score": "max(0, r2)"}),
+        ({}, {"tasks": ["a", "b", "c"]}),
+    ],
+)
+def test_what_cannot_be_compared_is_in_groups_of_their_own_with_titles_of_their_own(one, other):
+    runs = [fake_run("er", 1, tasks=2) | one, fake_run("ewc", 1, tasks=2) | other]
+    for run in runs:
+        run["metrics"]["average_accuracy"] = 0.5
+    found = groups({"schema": 1, "runs": runs})
+    assert len({group.title for group in found}) == len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            {"stream": {"kind": "split", "seed": 1}},
+            {"stream": {"kind": "split", "seed": 2}, "tasks": ["b", "a"]},
+        ),
+        ({"stream": {"angles": [0, 45]}, "seed": 1}, {"stream": {"angles": [3, 50]}, "seed": 2}),
+        ({"classes": ["x", "y"]}, {"classes": ["y", "x"]}),
+        ({"fingerprint": "a"}, {"fingerprint": "a", "hyperparameters": {"learner": {}}, "seed": 1}),
+        (
+            {"stream": {"kind": "flow", "file": "/a/x", "rows": 9}},
+            {"stream": {"kind": "flow", "file": "/b/x", "rows": 9}},
+        ),
+    ],
+)
+def test_seeds_and_methods_of_the_same_data_stay_together(one, other):
+    runs = [fake_run("er", 1, tasks=2) | one, fake_run("cw", 2, tasks=2) | other]
+    assert len(groups({"schema": 1, "runs": runs})) == 1
+
+
 def test_confusion_and_recall_are_matched_by_class_name():
     a, b = fake_run("er", 1), fake_run("er", 2)
     a |= {"classes": ["2", "10"], "confusion": [[8, 2], [0, 10]], "recall": {"2": 0.8, "10": 1.0}}
@@ -379,6 +450,137 @@ def test_verdict_without_measurements():
     run["metrics"] = dict.fromkeys(run["metrics"])
     assert "has no average accuracy" in report.verdict({"schema": 1, "runs": [run]})
     assert "only joint 95.9 % and naive 51.9 %." in report.verdict(fake_results(["naive", "joint"], 2))
+
+
+def alone(method: str = "er", tasks: int = 3, **changes: Any) -> str:
+    """The verdict on one run with these changes."""
+    run = fake_run(method, 1, tasks=tasks) | changes
+    run["metrics"]["average_accuracy"] = 0.5
+    return report.verdict({"schema": 1, "runs": [run]})
+
+
+@pytest.mark.parametrize("scenario", ["task", "domain", "class", "free"])
+def test_only_what_can_be_run_there_is_advised(scenario):
+    naive, joint = "naive (the lower bound)", "joint (the upper bound)"
+    told = scenario != "free"
+    assert (naive in (er := alone("er", scenario=scenario)), joint in er) == (True, told)
+    assert (joint in alone("naive", scenario=scenario)) is told
+    assert "To judge it" in alone("joint", scenario=scenario)
+    if not told:
+        assert "To judge it" not in alone("naive", scenario=scenario)
+    whole_stream = {"optimizer": {"schedule": {"per": "stream"}}}
+    text = alone("er", scenario=scenario, hyperparameters=whole_stream)
+    assert naive in text
+    assert joint not in text
+
+
+def test_advice_for_linear_learners_is_of_learners_that_take_their_data():
+    table, texts = {"learner": {"C": 1.0}}, {"learner": {"C": 1.0}, "text": {"ngrams": [1]}}
+    assert alone("cw", hyperparameters=table).endswith("that no order can change beside it: ncm.")
+    assert alone("cw", hyperparameters=texts).endswith("beside it: cnb or ncm.")
+    assert alone("cnb", hyperparameters=texts).endswith("beside it: ncm.")
+    assert "To judge it" not in alone("ncm", hyperparameters=table)
+
+
+def test_advice_for_an_updated_model_is_to_update_the_others_too():
+    text = alone("er", key="er-1-0123456789ab+3", data="january + february")
+    assert "On january + february (class scenario, 3 tasks), er ends" in text
+    assert text.endswith("run naive (the lower bound) and joint (the upper bound) beside it"
+                         " and update both in the same way.")  # fmt: skip
+    assert "run and update a learner" in alone("cw", key="cw-1-0a+2", hyperparameters={"learner": {}})
+
+
+def test_one_task_has_no_bounds_to_run():
+    text = alone("er", tasks=1)
+    assert "nothing can be forgotten yet" in text
+    assert "To judge it" not in text
+
+
+def test_what_is_scored_is_named_in_the_verdict():
+    assert "er ends with an average max(0, r2) of 50.0 %" in alone("er", score="max(0, r2)")
+    results = fake_results(["er", "lwf", "naive"], 2)
+    for run in results["runs"]:
+        run["score"] = "mean average precision"
+    assert "er has the highest average mean average precision" in report.verdict(results)
+    assert "accuracy" not in report.verdict(results)
+
+
+@pytest.mark.parametrize(
+    "accuracies",
+    [
+        {"naive": [0.50, 0.60], "er": [0.56, 0.66], "joint": [0.52, 0.57]},  # a gap that may be none
+        {"naive": [0.50, 0.52], "er": [0.66, 0.67], "joint": [0.60, 0.62]},  # above joint
+        {"naive": [0.50, 0.52], "er": [0.46, 0.47], "joint": [0.60, 0.62]},  # below naive
+        {"naive": [0.70, 0.71], "er": [0.65, 0.67], "joint": [0.60, 0.62]},  # joint below naive
+        {"naive": [0.5], "er": [0.56], "joint": [0.6]},  # one seed
+    ],
+)
+def test_no_share_of_a_gap_that_is_none_or_that_a_method_is_not_within(accuracies):
+    results = with_accuracies(accuracies)
+    assert "gap" not in report.verdict(results)
+    assert {row.gap_closed for row in report.comparison(results)} == {None}
+
+
+def test_linear_learners_close_no_gap_between_networks():
+    results = with_accuracies({"naive": [0.2, 0.21], "cw": [0.5, 0.52], "joint": [0.9, 0.91]})
+    for run in results["runs"]:
+        if run["method"] == "cw":
+            run["hyperparameters"] = {"learner": {"C": 1.0}}
+    assert "gap" not in report.verdict(results)
+
+
+def test_methods_that_are_equal_share_the_first_place():
+    text = report.verdict(with_accuracies({"er": [0.8, 0.8], "lwf": [0.8, 0.8], "ewc": [0.1, 0.2]}))
+    assert "er and lwf have the highest average accuracy, 80.0 %" in text
+
+
+def test_a_method_that_got_better_on_the_past_is_not_said_to_forget():
+    results = with_accuracies({"er": [0.8, 0.81], "naive": [0.5, 0.5]})
+    for run in results["runs"]:
+        run["metrics"]["forgetting"] = -0.02
+    assert "An earlier task ends 2.0 points above its best on average" in report.verdict(results)
+
+
+def streamed(method: str, seed: int, right: float, prequential: float | None = None) -> dict[str, Any]:
+    """A run of a linear learner in the order of time; no-change is right 40 % of the time."""
+    run = fake_run(method, seed, tasks=1) | {"scenario": "free", "hyperparameters": {"learner": {}}}
+    shares = {method: right, "no-change": 0.4, "majority": 0.3}
+    run["progressive"] = {
+        "name": method, "rows": 10, "delay": 0, "chunk": 1, "window": 5, "drifts": [4],
+        "scores": {k: {"accuracy": v, "kappa": 0.0, "kappa_temporal": None} for k, v in shares.items()},
+        "windowed": {"row": [4, 9], **{name: [share, share] for name, share in shares.items()}},
+        "below": "no-change" if right <= 0.4 else None,
+        "verdict": f"{method} is judged",
+    }  # fmt: skip
+    run["metrics"]["prequential_accuracy"] = right if prequential is None else prequential
+    return run
+
+
+def test_row_by_row_is_told_of_all_methods_and_all_seeds():
+    runs = [
+        streamed("cw", 1, 0.3),
+        streamed("cw", 2, 0.6),
+        streamed("pa", 1, 0.2),
+        streamed("pa", 2, 0.3),
+    ]
+    text = report.verdict({"schema": 1, "runs": runs})
+    assert "before it learns each, cw is right most often, 45.0 %." in text
+    assert "cw is no better than no-change, which is right 40.0 % of the time on 1 of 2 seeds." in text
+    assert "pa is no better than no-change, which is right 40.0 % of the time." in text
+    naive = fake_run("naive", 1, tasks=1) | {"scenario": "free"}
+    naive["metrics"]["prequential_accuracy"] = 0.9
+    text = report.verdict({"schema": 1, "runs": [*runs, naive]})
+    assert "naive is right most often, 90.0 %" in text
+
+
+def test_what_was_never_asked_row_by_row_is_not_measured():
+    run = fake_run("nb", 1) | {"hyperparameters": {"learner": {"estimator": "MultinomialNB"}}}
+    run["metrics"]["prequential_accuracy"] = 0.0
+    (group,) = groups({"schema": 1, "runs": [run]})
+    assert group.entries[0].mean("prequential_accuracy") is None
+    asked = streamed("cw", 1, 0.0)
+    (group,) = groups({"schema": 1, "runs": [asked]})
+    assert group.entries[0].mean("prequential_accuracy") == 0.0
 
 
 # The page
@@ -574,3 +776,164 @@ def test_a_method_keeps_its_look_in_all_groups():
     look = figures.looks(groups(results))
     assert set(look) == {"naive", "er", "ewc", "si"}
     assert len({(one.color, one.marker) for one in look.values()}) == 4
+
+
+# Hostile strings, full disks, very many classes
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"'><img src=x onerror=alert(1)>",
+    "&amp; & &#0; ]]> <!-- -- -->",
+    "\x1b[31mred\x1b[0m\x07",
+    "NUL \x00 and \x08",
+    "a\r\nb\nc\td",
+    "txt\u202egnp\u2066",
+    "half \ud83d of a pair \udc00",
+    "$x^2$ $\\frac{1}{$ \\frac",
+    "_hidden __init__ %s {0} {x}",
+    "x" * 10_000,
+    "../../x",
+    "",
+    "👩‍👩‍👧 😀",
+    "体育 العربية",
+    "\ufffe\uffff\u2028",
+    "url(#a) id=\"b\" href=\"#c\" #1f2933",
+]  # fmt: skip
+FIXED = ("scenario", "output_space", "key")
+"""Fields whose strings a schema does not leave free."""
+KEYED = ("hyperparameters", "recall", "versions", "hardware", "beside")
+"""Fields whose keys are strings of the data, too."""
+
+
+def hostile(value: Any, strings: Iterator[str], keys: bool = False) -> Any:
+    """The value with a hostile string in place of every string, and of every key where ``keys``."""
+    if isinstance(value, dict):
+        return {
+            next(strings) if keys else key: child
+            if key in FIXED
+            else hostile(child, strings, keys or key in KEYED)
+            for key, child in value.items()
+        }
+    if isinstance(value, list):
+        return [hostile(child, strings, keys) for child in value]
+    return next(strings) if isinstance(value, str) else value
+
+
+@pytest.fixture(scope="module")
+def attacked():
+    """Results in which every string is hostile, as a file of them is read."""
+    runs = []
+    for k in range(2):
+        run = streamed("cw", 1, 0.3) if k % 2 else fake_run("er", 1, tasks=3)
+        run |= {"fingerprint": "a-b", "classes": [str(c) for c in range(10)]}
+        evil = itertools.cycle(f"{text} {k}" if text else "" for text in HOSTILE[k:] + HOSTILE[:k])
+        bars = run.pop("progressive", None)
+        run = hostile(run, evil)
+        if bars is not None:
+            name = next(evil)
+            for table in (bars["scores"], bars["windowed"]):
+                table[name] = table.pop("cw")
+            run["progressive"] = bars | {"name": name, "verdict": next(evil), "below": name}
+        runs.append(run)
+    return {"schema": 1, "runs": runs}
+
+
+def test_hostile_strings_can_be_read_and_stay_strings(attacked, tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps(attacked))
+    content = bundle(read(tmp_path / "results.json"))
+    assert [{k: v for k, v in run.items() if k != "digest"} for run in content["runs"]] == attacked[
+        "runs"
+    ]
+    assert content["runs"][0]["tasks"] != fake_run("er", 1, tasks=3)["tasks"]
+    for told in (report.verdict(content), *map(str, read(tmp_path / "results.json"))):
+        assert not [c for c in told.replace("\n", "") if unicodedata.category(c) in ("Cc", "Cs", "Zl")]
+        told.encode()
+
+
+def test_no_hostile_string_acts_on_the_page_or_a_figure(attacked, tmp_path):
+    folder = tmp_path / "a" / "b"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = report.write(attacked, folder)
+    content = path.read_text(encoding="utf-8")
+    page = Page(content)
+    assert page.open == []
+    assert not {"script", "img", "link", "iframe"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert "<script>alert(1)</script>" in page.text
+    assert "$x^2$" in page.text
+    assert r"\x1b[31mred" in page.text
+    assert r"txt\u202egnp" in page.text
+    assert r"half \ud83d of" in page.text
+    inside = [c for c in content if unicodedata.category(c) in ("Cc", "Cs") and c != "\n"]
+    assert not inside
+    figures_drawn = list((folder / "figures").iterdir())
+    assert figures_drawn
+    for file in figures_drawn:
+        assert re.fullmatch(r"[a-z0-9-]+\.(svg|png)", file.name)
+        if file.suffix == ".svg":
+            assert ET.parse(file).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    svg = "".join(file.read_text(encoding="utf-8") for file in figures_drawn if file.suffix == ".svg")
+    assert "$x^2$" in svg
+    everything = {p for p in tmp_path.rglob("*") if p.is_file()}
+    assert everything == {path, *figures_drawn}
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The page of any results, drawn before: a small one."""
+    plot = figures.draw("x", "x", lambda: figures.heat_map(np.eye(2), ["a", "b"], "t", "x", "y"))
+    monkeypatch.setattr(html, "page", lambda results: (str(results), [plot]))
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, drawn, code):
+    report.write({"a": 1}, tmp_path)
+    before = (tmp_path / "report.html").read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LifelongError, match=r"cannot write .*figures") as told:
+        report.write({"a": 2}, tmp_path)
+    assert len(str(told.value).splitlines()) == 1
+    assert (tmp_path / "report.html").read_bytes() == before
+    assert not [file for file in tmp_path.rglob(".*") if file.is_file()]
+
+
+@pytest.mark.parametrize("blocked", ["figures", "report.html/x", "."])
+def test_a_path_that_is_taken_is_one_line(tmp_path, drawn, blocked):
+    folder = tmp_path / "out"
+    taken = folder if blocked == "." else folder / blocked
+    taken.parent.mkdir(parents=True, exist_ok=True)
+    taken.write_text("")
+    with pytest.raises(LifelongError, match="cannot write"):
+        report.write({}, folder)
+
+
+def test_very_many_classes_make_a_quick_and_readable_page():
+    names = [f"class {c}" for c in range(6200)]
+    results = fake_results(["er", "naive", "joint"], 2, tasks=2)
+    for run in results["runs"]:
+        run |= {"classes": names, "confusion": None}
+        run["recall"] = {name: (c % 1000) / 1000 for c, name in enumerate(names)}
+    began = time.process_time()
+    page, plots = html.page(results)
+    assert time.process_time() - began < 10
+    assert "of the 200 classes, of 6,200, where it is lowest" in Page(page).text
+    assert page.count('<th scope="row">class ') == 200
+    assert '<th scope="row">class 3001<' in page
+    assert '<th scope="row">class 500<' not in page
+    assert not [plot for plot in plots if "confusion" in plot.name]
+    assert len(page) < 2_000_000
+
+
+def test_a_large_confusion_matrix_is_not_drawn():
+    results = fake_results(["er"], 1, tasks=2)
+    run = results["runs"][0]
+    run |= {"classes": [str(c) for c in range(900)], "confusion": [[1] * 900] * 900}
+    _, plots = html.page(results)
+    assert not [plot for plot in plots if "confusion" in plot.name]

@@ -22,3 +22,9 @@ def printable(text: str) -> str:
     All other Unicode, and the backslash, stays as it is.
     """
     return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def short(text: str, most: int = 120) -> str:
+    """As :func:`printable`, of at most so many characters."""
+    shown = printable(text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,9 @@ import numpy as np
 
 from . import metrics
 from .errors import LifelongError
-from .files import read_json, write_json
+from .files import write_json
+from .names import printable
+from .schema import fault, load
 
 SCHEMA = 1
 
@@ -69,7 +73,7 @@ class Result:
             f"  {cost['seconds']:.1f} s, {cost['samples_per_second']:,.0f} samples/s, "
             f"memory {size(cost['memory_bytes'])}, {cost['parameters']:,} parameters"
         )
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
     def table(self) -> str:
         """R in percent, a line for each task learned."""
@@ -95,13 +99,113 @@ class Result:
 
 
 def bundle(results: Sequence[Result]) -> dict[str, Any]:
-    """The content of a result file."""
-    return {"schema": SCHEMA, "runs": [result.data for result in results]}
+    """The content of a result file: every entry with the digest that :func:`read` checks."""
+    runs = [{k: v for k, v in result.data.items() if k != "digest"} for result in results]
+    return {"schema": SCHEMA, "runs": [run | {"digest": digest(run)} for run in runs]}
+
+
+def digest(entry: dict[str, Any]) -> str:
+    """BLAKE2b, 16 bytes in hexadecimal, of an entry's canonical JSON."""
+    canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
+
+
+def checked(entry: Any, where: str) -> Result:
+    """The result of an entry that was read. Its digest, where it has one, is taken off.
+
+    Raises :class:`LifelongError`, which begins with ``where``, if the entry does not follow the schema,
+    contradicts itself, or is not what was written.
+    """
+    whole = load("results.schema.json")
+    wrong = fault(entry, whole["$defs"]["run"], where, whole) or _contradiction(entry, where)
+    if wrong is not None:
+        raise LifelongError(wrong)
+    data = {name: value for name, value in entry.items() if name != "digest"}
+    if "digest" in entry and entry["digest"] != digest(data):
+        raise LifelongError(f"{where} ({printable(data['key'])}) is not what was written")
+    return Result(data)
+
+
+def _contradiction(run: dict[str, Any], at: str) -> str | None:
+    """What cannot be, in an entry that follows the schema; None: nothing."""
+    T = len(run["tasks"])
+    tables = {name: run[name] for name in ("R", "R_task_aware", "R_task_agnostic")}
+    for name, table in (tables | run.get("beside", {})).items():
+        if [len(row) for row in table] != [T] * T:
+            return f"{at}.{printable(name)} is no matrix of {T} x {T}, for {T} tasks"
+    if run.get("baseline") is not None and len(run["baseline"]) != T:
+        return f"{at}.baseline holds {len(run['baseline'])} numbers, for {T} tasks"
+    for name in ("trace", "plasticity"):
+        for i, point in enumerate(run.get(name, [])):
+            if point["task"] >= T or len(point.get("accuracy", run["tasks"])) != T:
+                return f"{at}.{name}[{i}] does not fit {T} tasks"
+    confusion = run.get("confusion") or []
+    if any(len(row) != len(confusion) for row in confusion):
+        return f"{at}.confusion is not square"
+    p = run.get("progressive")
+    if p is not None:
+        names, windows = set(p["scores"]), {len(values) for values in p["windowed"].values()}
+        if not {p["name"], p["below"] or p["name"]} <= names:
+            return f"{at}.progressive has no scores of {printable(p['below'] or p['name'])}"
+        if set(p["windowed"]) != names | {"row"} or len(windows) != 1 or 0 in windows:
+            return f"{at}.progressive.windowed is not one list for the rows and each of the scores"
+    return None
 
 
 def read(path: Path) -> list[Result]:
-    """The runs in a result file."""
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise LifelongError(f"{path} is not a result file of schema {SCHEMA}")
-    return [Result(run) for run in content["runs"]]
+    """The runs in a result file.
+
+    Raises :class:`LifelongError` where it cannot be read, or is not what was written.
+    """
+    content = _parsed(path)
+    try:
+        number = content.get("schema") if isinstance(content, dict) else None
+        if number != SCHEMA or isinstance(number, bool):
+            raise LifelongError(f"it is not a result file of schema {SCHEMA}")
+        runs = content.get("runs")
+        if not isinstance(runs, list):
+            raise LifelongError("it has no list of runs")
+        return [checked(run, f"runs[{i}]") for i, run in enumerate(runs)]
+    except LifelongError as error:
+        raise LifelongError(
+            f"{path} is damaged or is no result file: {error}; {_remedy(path)}"
+        ) from None
+
+
+def _parsed(path: Path) -> Any:
+    """JSON, in which no name comes twice and NaN is none."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
+            raise LifelongError(f"it has {printable(twice)[:60]!r} twice in one object")
+        return found
+
+    def no_number(name: str) -> Any:
+        raise LifelongError(f"it has {name}, which is no JSON")
+
+    try:
+        if not path.is_file():
+            raise LifelongError(f"there is no file {path}")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LifelongError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise LifelongError(f"{path} is no text in UTF-8: {_remedy(path)}") from None
+    try:
+        return json.loads(text, object_pairs_hook=unique, parse_constant=no_number)
+    except LifelongError as error:
+        why = str(error)
+    except RecursionError:
+        why = "it is nested too deep"
+    except ValueError as error:  # its JSON is broken, or a whole number has thousands of digits
+        why = f"it is not JSON ({error})"
+    raise LifelongError(f"{path} is damaged or is no result file: {why}; {_remedy(path)}")
+
+
+def _remedy(path: Path) -> str:
+    """How to make the file anew."""
+    if path.name == "results.json":
+        return f"delete it and run lifelong report {path.parent}: it is collected from runs/*/run.json"
+    return "delete it and run the command that made it again"

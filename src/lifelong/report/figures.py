@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..names import printable, short
 from .groups import Entry, Group, Run, forgotten, matrix, mean_over_seeds, sd_over_seeds, so_far
 from .words import percent, size
 
@@ -124,10 +125,15 @@ class Plot:
         """The SVG for a page: labelled, with ids of its own and in the page's colours."""
         svg = self.svg[self.svg.index("<svg") :]
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-        svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{self.name}-", svg)
+        svg = re.sub("<[^>]*>", self._own, svg)
+        return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(printable(self.alt))}" ', 1)
+
+    def _own(self, tag: re.Match[str]) -> str:
+        """A tag with ids of this figure's and the page's colours; what is written between tags stays."""
+        made = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{self.name}-", tag[0])
         for color, variable in THEME.items():
-            svg = svg.replace(color, variable)
-        return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(self.alt)}" ', 1)
+            made = made.replace(color, variable)
+        return made
 
 
 @contextmanager
@@ -194,9 +200,15 @@ def percent_axis(ax: Axes, label: str, low: float | None = None, high: float | N
 def task_axis(ax: Axes, names: list[str], label: str) -> None:
     """Tasks on the x axis; with many of them not every one is named."""
     places = ticks(len(names), 15)
-    ax.set_xticks(places, [names[i] for i in places])
+    ax.set_xticks(places, [short(names[i]) for i in places])
     ax.set_xlabel(label)
     ax.set_xlim(-0.4, len(names) - 0.6)
+
+
+def named(label: str) -> str:
+    """The name of a method as a figure shows it. A legend would leave out one with a line before it."""
+    shown = short(label, 60)
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def end_labels(ax: Axes, ends: list[tuple[float, str, Look]], height: float) -> None:
@@ -208,7 +220,7 @@ def end_labels(ax: Axes, ends: list[tuple[float, str, Look]], height: float) -> 
     right = ax.get_xlim()[1]
     for (y, label, look), place in zip(ends, places, strict=True):
         ax.annotate(
-            label,
+            named(label),
             (right, y),
             xytext=(1.03, (place - low) / (high - low)),
             textcoords="axes fraction",
@@ -278,7 +290,7 @@ def progressive(group: Group, look: dict[str, Look]) -> Figure | None:
     bars = {"no-change": Look(MUTED, "o", ":"), "majority": Look(MUTED, "d", (0, (5, 2)))}
     ends, last = [], 0
     for k, (label, name, found) in enumerate(shown):
-        drawn = look[label] if name == found["name"] else bars[name]
+        drawn = look[label] if name == found["name"] else bars.get(name, Look(MUTED, "s", "-."))
         rows, values = (np.array(found["windowed"][what]) for what in ("row", name))
         ax.plot(rows + 1, values, color=drawn.color, ls=drawn.line)
         ends.append((values[-1], label, drawn))
@@ -370,7 +382,7 @@ def stability(group: Group, look: dict[str, Look]) -> Figure | None:
                 va="top" if y[lowest] > 0.15 else "bottom",
                 fontsize=10,
             )
-        ax.set_title(label, color=look[label].color)
+        ax.set_title(named(label), color=look[label].color)
         ax.set(xlim=(0, group.length))
         ends = ticks(group.length, 10)
         ax.set_xticks([end + 1 for end in ends])
@@ -402,13 +414,13 @@ def heat_map(values: np.ndarray, names: list[str], title: str, across: str, down
     for spine in ax.spines.values():
         spine.set_visible(False)
     places = ticks(n, 20 if n <= 20 else 12)
-    shown = [_short(names[i]) for i in places]
+    shown = [short(names[i], 12) for i in places]
     middles = np.array(places) + 0.5
     turned = max(map(len, shown)) > (3 if n <= 12 else 2)
     ax.set_xticks(middles, shown, rotation=90 * turned)
     ax.set_yticks(middles, shown)
     ax.tick_params(length=0, labelsize=11 if n <= 12 else 9)
-    ax.set(title=title, xlabel=across, ylabel=down, aspect="equal")
+    ax.set(title=named(title), xlabel=across, ylabel=down, aspect="equal")
     ax.invert_yaxis()
     if n > 12:
         bar = figure.colorbar(mesh, ax=ax, shrink=0.7, format=lambda v, _: percent(v, 0))
@@ -420,10 +432,6 @@ def heat_map(values: np.ndarray, names: list[str], title: str, across: str, down
         cell = ax.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=10, color=color)
         cell.set_in_layout(False)
     return figure
-
-
-def _short(name: str, most: int = 12) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def forgetting(group: Group, look: dict[str, Look]) -> Figure | None:
@@ -450,7 +458,7 @@ def forgetting(group: Group, look: dict[str, Look]) -> Figure | None:
             markevery=max(1, len(y) // 12),
             markerfacecolor=PAPER if one in REFERENCE_LOOKS.values() else one.color,
             linestyle=one.line if many else "none",
-            label=label,
+            label=named(label),
         )
     ax.axhline(0, color=MUTED, linewidth=0.8)
     ax.spines["bottom"].set_visible(False)
@@ -490,7 +498,7 @@ def cost(group: Group, look: dict[str, Look]) -> Figure | None:
     for entry, _, _, memory in points:
         one = look[entry.label]
         face = one.color if memory else PAPER
-        name = f"{entry.label}, {size(memory)}"
+        name = f"{named(entry.label)}, {size(memory)}"
         ax.plot([], [], one.dot, color=one.color, markerfacecolor=face, label=name)
     times = [seconds for _, seconds, _, _ in points]
     if min(times) > 0 and max(times) > 10 * min(times):
@@ -539,6 +547,8 @@ def plasticity(group: Group, look: dict[str, Look]) -> Figure | None:
     for entry in group.entries:
         one = look[entry.label]
         marker = "" if entry.role else one.marker
-        axes[0].plot([], [], color=one.color, linestyle=one.line, marker=marker, label=entry.label)
+        axes[0].plot(
+            [], [], color=one.color, linestyle=one.line, marker=marker, label=named(entry.label)
+        )
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=10)
     return figure

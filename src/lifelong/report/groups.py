@@ -1,13 +1,17 @@
 """Reading ``results.json``: groups of comparable runs, and in each group the methods.
 
-Runs are comparable when they share data, scenario, output space, and the kind and number of their
-tasks. Within a group, an ``Entry`` is one method with one set of hyper-parameters; its runs differ
-by seed only.
+Runs are comparable when they share the data, by its fingerprint and not by its name alone, the
+scenario, the output space, what is scored, and how the tasks were made. Within a group, an ``Entry``
+is one method with one set of hyper-parameters; its runs differ by seed only.
+
+Rows that are read in another way (scaled, encoded) are other data, even of one file: the inputs are
+not the same.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +19,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import LifelongError
+from ..names import short
 
 Run = dict[str, Any]
+
+DRAWN = ("seed", "angles", "file")
+"""What a stream's description may have other values of in comparable runs: they are drawn, or a path."""
 
 REFERENCES = {
     "joint": "upper bound",
@@ -94,6 +102,11 @@ class Entry:
     runs: dict[int, Run]
 
     @property
+    def name(self) -> str:
+        """The label as people read it."""
+        return short(self.label)
+
+    @property
     def role(self) -> str:
         """One of "lower bound", "upper bound", "reference", or "" for a method that competes."""
         return REFERENCES.get(self.method, "")
@@ -104,14 +117,24 @@ class Entry:
         return "learner" in self.first["hyperparameters"]
 
     @property
+    def updated(self) -> bool:
+        """Whether a model was updated, and this is its record."""
+        return _updated(self.first)
+
+    @property
     def first(self) -> Run:
         """Any run: what is not a measurement is the same in all of them."""
         return next(iter(self.runs.values()))
 
     def values(self, name: str, table: str = "metrics") -> dict[int, float]:
-        """A metric (or a cost) by seed, without the seeds in which it is null."""
+        """A metric (or a cost) by seed, without the seeds in which it is null.
+
+        Of a linear learner under shuffled tasks, no row ever answered rightly before it was learned
+        says that none was asked.
+        """
         pairs = ((s, number((run.get(table) or {}).get(name))) for s, run in self.runs.items())
-        return {seed: value for seed, value in pairs if value is not None}
+        unasked = name == "prequential_accuracy" and self.linear and self.first["scenario"] != "free"
+        return {s: value for s, value in pairs if value is not None and not (unasked and value == 0)}
 
     def mean(self, name: str, table: str = "metrics") -> float | None:
         """The mean over seeds of a metric (or a cost)."""
@@ -156,26 +179,20 @@ class Group:
     scenario: str
     output_space: str
     entries: list[Entry]
-    kind: str = ""
-    """How the stream was made: split, permuted, ..."""
+    rest: str = ""
+    """Such as "5 tasks, split, output space seen": what tells it from others of its name."""
     alone: bool = True
-    """Whether no other group has the same data and scenario."""
+    """Whether no other group has the same data, by name, and scenario."""
+    other_data: bool = False
+    """Whether another group has the name of its data and scenario, but not its data."""
     score: str = "accuracy"
     """What R holds."""
 
     @property
     def title(self) -> str:
         """Such as "mnist-5k, class scenario", and what else tells it from other groups."""
-        title = f"{self.data}, {self.scenario} scenario"
+        title = f"{short(self.data)}, {self.scenario} scenario"
         return title if self.alone else f"{title}, {self.rest}"
-
-    @property
-    def rest(self) -> str:
-        """Such as "5 tasks, split, output space seen"."""
-        tasks = "1 task" if self.length == 1 else f"{self.length} tasks"
-        stream = self.entries[0].first.get("stream", {})
-        size = f"{stream['rows']:,} rows ({stream['fingerprint'][:6]})" if "rows" in stream else ""
-        return ", ".join(filter(None, [tasks, size, self.kind, f"output space {self.output_space}"]))
 
     @property
     def runs(self) -> list[Run]:
@@ -194,6 +211,11 @@ class Group:
     def contenders(self) -> list[Entry]:
         """The methods that compete and have a result, best first."""
         return [e for e in self.entries if not e.role and e.mean("average_accuracy") is not None]
+
+    @property
+    def updated(self) -> bool:
+        """Whether these are records of models that were updated."""
+        return self.entries[0].updated
 
     def progressive(self) -> list[tuple[str, str, dict[str, Any]]]:
         """(label, name, what was found) of each method judged row by row, then of the bars, by delay."""
@@ -241,22 +263,93 @@ def groups(results: dict[str, Any]) -> list[Group]:
     if not results.get("runs"):
         raise LifelongError("the results hold no runs: run something first")
     sorted_runs: dict[tuple, dict[tuple, dict[int, Run]]] = {}
+    told: dict[tuple, list[tuple]] = {}
     for run in results["runs"]:
+        same = _comparable(run)
+        # Of one seed the tasks are the same, too: else they were drawn anew, or are others.
         made = run.get("stream") or {}
-        kind = str(made.get("kind", ""))
-        drawn = ("seed", "angles")  # differ from seed to seed
-        plan = str(sorted((k, v) for k, v in made.items() if k not in drawn))
-        score = run.get("score", "accuracy")
-        space = run["output_space"]
-        stream = (run["data"], run["scenario"], space, len(run["tasks"]), kind, plan, score)
+        drawn = (*run["tasks"], *(str(made.get(name)) for name in DRAWN[:2]))
+        known = told.setdefault((*same, run["seed"]), [])
+        if drawn not in known:
+            known.append(drawn)
         settings = (run["method"], *sorted(flatten(run["hyperparameters"]).items()))
         # A run done again replaces the earlier one.
-        sorted_runs.setdefault(stream, {}).setdefault(settings, {})[run["seed"]] = run
-    places = [stream[:2] for stream in sorted_runs]
+        by_settings = sorted_runs.setdefault((*same, known.index(drawn)), {})
+        by_settings.setdefault(settings, {})[run["seed"]] = run
+    firsts = [_first(by_settings) for by_settings in sorted_runs.values()]
+    alike: dict[tuple, list[Run]] = {}
+    for first in firsts:
+        alike.setdefault((first["data"], first["scenario"]), []).append(first)
+    rests = {name: iter(_told_apart(runs)) for name, runs in alike.items()}
+    prints = {name: len({_fingerprint(run) for run in runs}) for name, runs in alike.items()}
     return [
-        Group(data, scenario, space, _ordered(runs), kind, places.count((data, scenario)) == 1, score)
-        for (data, scenario, space, _, kind, _, score), by_settings in sorted_runs.items()
-        for runs in [list(by_settings.values())]
+        Group(
+            data=first["data"],
+            scenario=first["scenario"],
+            output_space=first["output_space"],
+            entries=_ordered(list(by_settings.values())),
+            rest=next(rests[name]),
+            alone=len(alike[name]) == 1,
+            other_data=prints[name] > 1,
+            score=first.get("score", "accuracy"),
+        )
+        for by_settings, first in zip(sorted_runs.values(), firsts, strict=True)
+        for name in [(first["data"], first["scenario"])]
+    ]
+
+
+def _first(by_settings: dict[tuple, dict[int, Run]]) -> Run:
+    return next(iter(next(iter(by_settings.values())).values()))
+
+
+def _updated(run: Run) -> bool:
+    """Whether it is the record of an update: its key ends in the number of tasks."""
+    return re.search(r"\+\d+$", str(run.get("key", ""))) is not None
+
+
+def _fingerprint(run: Run) -> str:
+    """Of the data; "" in a result that has none."""
+    return str(run.get("fingerprint") or (run.get("stream") or {}).get("fingerprint") or "")
+
+
+def _plan(run: Run) -> dict[str, str]:
+    """How the tasks were made, without what is drawn."""
+    made = {name: value for name, value in (run.get("stream") or {}).items() if name not in DRAWN}
+    return flatten(made)
+
+
+def _comparable(run: Run) -> tuple:
+    """What comparable runs have in common. Without a fingerprint, the classes stand for the data."""
+    data = _fingerprint(run) or str(sorted(map(str, run.get("classes") or [])))
+    made = tuple(sorted(_plan(run).items()))
+    score = run.get("score", "accuracy")
+    length = len(run["tasks"])
+    return run["data"], data, run["scenario"], run["output_space"], length, made, score, _updated(run)
+
+
+def _told_apart(runs: list[Run]) -> list[str]:
+    """What tells groups of the same data, by name, and scenario apart, given a run of each.
+
+    The number of tasks, the kind of stream and the output space always; what else differs; where all
+    that is the same, a number.
+    """
+    always = ("tasks", "kind", "space")
+    facts = []
+    for run in runs:
+        plan, n = _plan(run), len(run["tasks"])
+        other = {f"plan {k}": f"{k}={v}" for k, v in plan.items() if k not in ("kind", "fingerprint")}
+        data = "-".join(part[:6] for part in _fingerprint(run).split("-"))
+        own = {"tasks": "1 task" if n == 1 else f"{n} tasks"}
+        own |= {"updated": "updated" if _updated(run) else "", "kind": plan.get("kind", ""), **other}
+        own |= {"space": f"output space {run['output_space']}", "score": run.get("score", "accuracy")}
+        own |= {"data": f"data {data}" if data else ""}
+        facts.append({name: short(fact, 60) for name, fact in own.items()})
+    names = dict.fromkeys(name for own in facts for name in own)
+    shown = [n for n in names if n in always or len({own.get(n) for own in facts}) > 1]
+    rests = [", ".join(filter(None, (own.get(name) for name in shown))) for own in facts]
+    return [
+        f"{rest}, no. {rests[: i + 1].count(rest)}" if rests.count(rest) > 1 else rest
+        for i, rest in enumerate(rests)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -12,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..files import write as write_file
 from ..metrics import PLAIN
+from ..names import printable, short
 from . import figures
 from .figures import Look, Plot
 from .groups import Entry, Group, Run, flatten, groups, matrix
@@ -117,29 +118,23 @@ FORMULAS = {
 def write(results: dict[str, Any], folder: Path) -> Path:
     """Write ``folder/report.html`` and ``folder/figures/*``; returns the page's path.
 
-    ``folder`` may also be the page's own path, if it ends in ``.html``.
+    ``folder`` may also be the page's own path, if it ends in ``.html``. Raises :class:`LifelongError`
+    where it cannot be written.
     """
     html, plots = page(results)
     path = Path(folder)
     if path.suffix != ".html":
         path /= "report.html"
-    drawn = path.parent / "figures"
-    drawn.mkdir(parents=True, exist_ok=True)
     for plot in plots:
-        _put(drawn / f"{plot.name}.svg", plot.svg.encode())
-        _put(drawn / f"{plot.name}.png", plot.png)
-    _put(path, html.encode())
+        write_file(path.parent / "figures" / f"{plot.name}.svg", plot.svg.encode())
+        write_file(path.parent / "figures" / f"{plot.name}.png", plot.png)
+    write_file(path, html.encode())
     return path
 
 
-def _put(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def safe(value: object) -> str:
+    """Anything from a result as HTML: what a browser would act on is shown."""
+    return escape(printable(str(value)))
 
 
 def page(results: dict[str, Any]) -> tuple[str, list[Plot]]:
@@ -150,7 +145,7 @@ def page(results: dict[str, Any]) -> tuple[str, list[Plot]]:
         Section(group, look, f"{n}-" if len(found) > 1 else "") for n, group in enumerate(found, 1)
     ]
     names = [group.title for group in found] if len(found) == 1 else [g.data for g in found]
-    title = f"Report: {', '.join(dict.fromkeys(names))}"
+    title = f"Report: {', '.join(short(name) for name in dict.fromkeys(names))}"
     bodies = [section.body(heading=len(found) > 1) for section in sections]
     css = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     html = f"""<!DOCTYPE html>
@@ -159,15 +154,15 @@ def page(results: dict[str, Any]) -> tuple[str, list[Plot]]:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="generator" content="lifelong">
-<title>{escape(title)}</title>
+<title>{safe(title)}</title>
 <style>
 {css}</style>
 </head>
 <body>
 <main>
 <header>
-<h1>{escape(title)}</h1>
-{"".join(_what(group) for group in found)}
+<h1>{safe(title)}</h1>
+{"".join(_what(group) for group in found)}{_other_data(found)}
 </header>
 <section class="verdict" id="verdict" aria-label="Verdict">
 {"".join(_verdict(group) for group in found)}
@@ -192,11 +187,20 @@ def _what(group: Group) -> str:
         count(group.length, "task"),
         f"output space: {group.output_space}",
     ]
-    return f'<p class="what">{escape(" · ".join([group.title, *parts]))}</p>\n'
+    return f'<p class="what">{safe(" · ".join([group.title, *parts]))}</p>\n'
+
+
+def _other_data(found: list[Group]) -> str:
+    if not any(group.other_data for group in found):
+        return ""
+    return (
+        '<p class="note">Data of the same name that are told apart by their fingerprint hold other rows,'
+        " or the same rows read in another way: they are not compared.</p>\n"
+    )
 
 
 def _verdict(group: Group) -> str:
-    return f"<p>{_prose(escape(verdict_of(group)))}</p>\n"
+    return f"<p>{_prose(safe(verdict_of(group)))}</p>\n"
 
 
 def _prose(html: str) -> str:
@@ -212,7 +216,7 @@ def _contents(sections: list[Section], several: bool) -> str:
         else:
             links += section.headings
     links += [("formulas", "What the numbers mean"), ("reproduce", "How to reproduce")]
-    return "\n".join(f'<a href="#{anchor}">{escape(text)}</a>' for anchor, text in links)
+    return "\n".join(f'<a href="#{anchor}">{safe(text)}</a>' for anchor, text in links)
 
 
 def table(
@@ -278,9 +282,11 @@ class Section:
         ]
         html = []
         if heading:
-            html.append(f'<h2 class="group" id="{self.prefix}group">{escape(self.group.title)}</h2>')
+            html.append(f'<h2 class="group" id="{self.prefix}group">{safe(self.group.title)}</h2>')
+        if self.group.updated:
+            html.append(f'<p class="note">{_UPDATED}</p>')
         if self.group.score != "accuracy":
-            html.append(f'<p class="note">Accuracy stands for {escape(self.group.score)} here.</p>')
+            html.append(f'<p class="note">Accuracy stands for {safe(self.group.score)} here.</p>')
         for anchor, title, make in parts:
             if content := make():
                 anchor = f"{self.prefix}{anchor}"
@@ -321,7 +327,7 @@ class Section:
         fill = "transparent" if entry.role else color
         role = f"<small>{entry.role}</small>" if entry.role else ""
         dot = f'<i class="dot" style="border-color:{color};background:{fill}"></i>'
-        return f'<span class="name">{dot}{escape(entry.label)}{role}</span>'
+        return f'<span class="name">{dot}{escape(short(entry.label))}{role}</span>'
 
     def marks(self) -> list[str]:
         """The class of each method's row."""
@@ -366,7 +372,7 @@ class Section:
             else ""
         )
         caption = (
-            f"Output space: {escape(self.group.output_space)}. Averages over seeds"
+            f"Output space: {safe(self.group.output_space)}. Averages over seeds"
             f"{', ± standard deviation' if len(self.group.seeds) > 1 else ''}.{paired_note}"
         )
         return table(header, body, caption, self.marks()) + self.metrics()
@@ -412,10 +418,10 @@ class Section:
 
     def curves(self) -> str:
         names = ", ".join(
-            f"{e.label} {percent(e.mean('average_accuracy'))} %" for e in self.group.entries
+            f"{e.name} {percent(e.mean('average_accuracy'))} %" for e in self.group.entries
         )
-        bounds = [f"{e.label} ({e.role})" for e in self.group.entries if "bound" in e.role]
-        dashed = f" Dashed: {escape(listed(bounds))}." if bounds else ""
+        bounds = [f"{e.name} ({e.role})" for e in self.group.entries if "bound" in e.role]
+        dashed = f" Dashed: {safe(listed(bounds))}." if bounds else ""
         band = " Band: standard deviation over seeds." if len(self.group.seeds) > 1 else ""
         gap = self.figure(
             "inside-tasks",
@@ -444,9 +450,9 @@ class Section:
             s = found["scores"][who]
             kappas = [f"{s[k]:.3f}" if s[k] is not None else DASH for k in _KAPPAS]
             drifts = str(len(found["drifts"])) if who == found["name"] else DASH
-            at_once = str(found["chunk"]) if who == found["name"] else DASH
+            at_once = safe(found["chunk"]) if who == found["name"] else DASH
             body.append(
-                [names.get(label, escape(label)), percent(s["accuracy"]), *kappas, drifts, at_once]
+                [names.get(label, safe(short(label))), percent(s["accuracy"]), *kappas, drifts, at_once]
             )
         figure = self.figure(
             "progressive",
@@ -469,7 +475,7 @@ class Section:
 
         def one(entry: Entry) -> tuple[str, Any]:
             R = entry.R()
-            alt = f"{entry.label}: accuracy on each task (columns) after learning each task (rows)."
+            alt = f"{entry.name}: accuracy on each task (columns) after learning each task (rows)."
             return alt, lambda: figures.heat_map(R, names, entry.label, "on task", "after task")
 
         seeds = ", mean over seeds" if len(self.group.seeds) > 1 else ""
@@ -483,7 +489,7 @@ class Section:
 
     def forgetting(self) -> str:
         values = ", ".join(
-            f"{e.label} {percent(mean)}"
+            f"{e.name} {percent(mean)}"
             for e in self.group.entries
             if (mean := e.mean("forgetting")) is not None
         )
@@ -566,8 +572,19 @@ class Section:
         parts = []
         if names:
             header = ["class", *(self.name(e) for e in self.group.entries)]
-            body = [[escape(name), *(percent(recall.get(name)) for recall in recalls)] for name in names]
-            content = table(header, body, "Recall of each class at the end, %.")
+            caption = "Recall of each class at the end, %."
+            if len(names) > _CLASSES:
+                caption = (
+                    f"Recall at the end, %, of the {_CLASSES} classes, of {len(names):,}, where it is"
+                    " lowest on average; all are in the result file."
+                )
+                known = {n: [r[n] for r in recalls if n in r] for n in names}
+                names = sorted(names, key=lambda n: sum(known[n]) / len(known[n]))[:_CLASSES]
+            body = [
+                [escape(short(name)), *(percent(recall.get(name)) for recall in recalls)]
+                for name in names
+            ]
+            content = table(header, body, caption)
             parts.append(_folded("Recall of each class", content, len(names) > 20))
         if len(classes) <= 20:
             parts.append(self.confusions(classes))
@@ -576,7 +593,7 @@ class Section:
     def confusions(self, classes: list[str]) -> str:
         def one(entry: Entry) -> tuple[str, Any]:
             shares = entry.confusion(classes)
-            alt = f"{entry.label}: share of each true class (rows) answered as each class (columns)."
+            alt = f"{entry.name}: share of each true class (rows) answered as each class (columns)."
             return alt, lambda: figures.heat_map(shares, classes, entry.label, "answered", "true")
 
         made = self.small_figures("confusion", one)
@@ -598,6 +615,10 @@ class Section:
         )
 
 
+_UPDATED = (
+    "These models were updated: from the first update on, each task is judged on up to 1,000 of its test"
+    " rows, before and after the update."
+)
 _COSTS = (
     "seconds",
     "samples_per_second",
@@ -606,6 +627,8 @@ _COSTS = (
     "parameters",
     "parameters_added",
 )
+_CLASSES = 200
+"""The most classes whose recall the page shows."""
 _KAPPAS = ("kappa", "kappa_temporal")
 _FORMULA_LINK = 'Each is defined under <a href="#formulas">What the numbers mean</a>.'
 
@@ -656,19 +679,19 @@ def _reproduce(found: list[Group]) -> str:
         for group in found
     ]
     facts = [
-        [kind, "<br>".join(escape(x) for x in values if x) or DASH]
+        [kind, "<br>".join(safe(x) for x in values if x) or DASH]
         for kind, values in (("seeds", seeds), ("versions", versions), ("hardware", machines))
     ]
     orders = dict.fromkeys(
-        (group.title, seed, " → ".join(run["tasks"]))
+        (group.title, seed, " → ".join(map(short, run["tasks"])))
         for group in found
         for entry in group.entries
         for seed, run in entry.runs.items()
     )
-    order_rows = [[escape(f"{t}, seed {s}"), escape(order)] for t, s, order in orders]
+    order_rows = [[safe(f"{t}, seed {s}"), safe(order)] for t, s, order in orders]
     return (
         '<section>\n<h2 id="reproduce">How to reproduce</h2>\n'
-        f"<pre>{escape(chr(10).join(commands))}</pre>\n"
+        f"<pre>{chr(10).join(map(safe, commands))}</pre>\n"
         + table(["of these runs", "value"], facts, css="text")
         + "<h3>Hyper-parameters</h3>\n"
         + table(["method", "hyper-parameters"], _settings(found), css="text")
@@ -683,19 +706,19 @@ def _reproduce(found: list[Group]) -> str:
 
 def _settings(found: list[Group]) -> list[list[str]]:
     """Hyper-parameters: first those that all methods share, then each method's own."""
-    flat = {
-        (group.title, entry.label): flatten(entry.first["hyperparameters"])
+    flat = [
+        (entry.name, group.title, flatten(entry.first["hyperparameters"]))
         for group in found
         for entry in group.entries
-    }
-    shared = set.intersection(*(set(settings.items()) for settings in flat.values()))
+    ]
+    shared = set.intersection(*(set(settings.items()) for *_, settings in flat))
 
     def text(settings: dict[str, str], of_all: bool) -> str:
         kept = [f"{k} = {v}" for k, v in settings.items() if ((k, v) in shared) == of_all]
-        return escape(", ".join(kept)) or DASH
+        return safe(", ".join(kept)) or DASH
 
-    body = [["all methods", text(next(iter(flat.values())), True)]] if len(flat) > 1 else []
-    for (title, label), settings in flat.items():
+    body = [["all methods", text(flat[0][2], True)]] if len(flat) > 1 else []
+    for label, title, settings in flat:
         name = f"{label}; {title}" if len(found) > 1 else label
-        body.append([escape(name), text(settings, len(flat) == 1)])
+        body.append([safe(name), text(settings, len(flat) == 1)])
     return body

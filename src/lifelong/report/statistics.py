@@ -71,14 +71,21 @@ def difference(a: Entry | None, b: Entry | None) -> Interval | None:
 
 
 def gap_closed(group: Group, entry: Entry) -> float | None:
-    """(A − A_naive) / (A_joint − A_naive), over the seeds that all three have."""
+    """(A − A_naive) / (A_joint − A_naive), over the seeds that all three have.
+
+    None of linear learners, which naive and joint are no bounds of; where joint is not known to be
+    above naive (one seed, or an interval that holds zero); and of what is not between the two.
+    """
     naive, joint = group.bound("naive", entry), group.bound("joint", entry)
-    if entry.role or naive is None or joint is None:
+    if entry.role or entry.linear or naive is None or joint is None:
         return None
     a, low, high = (e.values("average_accuracy") for e in (entry, naive, joint))
     seeds = a.keys() & low.keys() & high.keys()
-    gap = sum(high[s] - low[s] for s in seeds)
-    return sum(a[s] - low[s] for s in seeds) / gap if gap > 0 else None
+    gap = paired({s: high[s] for s in seeds}, low)
+    if gap is None or gap.n == 1 or gap.mean <= 0 or gap.distinguishable is False:
+        return None
+    share = sum(a[s] - low[s] for s in seeds) / (gap.mean * gap.n)
+    return share if 0 <= share <= 1 else None
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class Row:
     to_naive: Interval | None
     to_joint: Interval | None
     gap_closed: float | None
-    """Share of the gap from naive to joint."""
+    """Share of the gap from naive to joint; None where there is no such gap, or it is not within it."""
 
 
 def rows(group: Group) -> list[Row]:

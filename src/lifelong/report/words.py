@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .groups import Entry, Group, groups, matrix, mean_over_seeds
+from ..names import printable, short
+from .groups import Entry, Group, flatten, groups, matrix, mean_over_seeds
 from .statistics import Interval, difference, gap_closed, interval
 
 DASH = "–"
@@ -73,17 +74,22 @@ def verdict_of(group: Group) -> str:
         sentences = _references(group)
     else:
         sentences = _compared(group)
-    return " ".join(sentences)
+    return printable(" ".join(sentences))
 
 
 def _where(group: Group) -> str:
     rest = count(group.length, "task") if group.alone else group.rest
-    return f"On {group.data} ({group.scenario} scenario, {rest})"
+    return f"On {short(group.data)} ({group.scenario} scenario, {rest})"
 
 
 def _references(group: Group) -> list[str]:
-    found = [f"{e.label} {percent(e.mean('average_accuracy'))} %" for e in group.entries]
+    found = [f"{e.name} {percent(e.mean('average_accuracy'))} %" for e in group.entries]
     return [f"{_where(group)} there is no method to judge: only {listed(found)}."]
+
+
+def _average(group: Group) -> str:
+    """As in "average accuracy"."""
+    return f"average {short(group.score)}"
 
 
 def _alone(group: Group) -> list[str]:
@@ -91,28 +97,55 @@ def _alone(group: Group) -> list[str]:
     entry = group.entries[0]
     values = list(entry.values("average_accuracy").values())
     if not values:
-        return [f"{_where(group)}, {entry.label} has no average accuracy."]
+        return [f"{_where(group)}, {entry.name} has no {_average(group)}."]
     average = interval(values)
     spread = f" ({between(average)}, {count(average.n, 'seed')})" if average.n > 1 else ""
     progressive = entry.first.get("progressive")
     whole = " on rows held out of the whole stream" if progressive and group.length == 1 else ""
     sentences = [
-        f"{_where(group)}, {entry.label} ends with an average accuracy of"
+        f"{_where(group)}, {entry.name} ends with an {_average(group)} of"
         f" {percent(average.mean)} %{spread}{whole}.",
         _forgot_most(entry),
     ]
     if average.n == 1:
         sentences.append("This is one seed, so no interval can be given.")
     if progressive:
-        sentences.append(f"Row by row, before it learned each, {progressive['verdict']}.")
-    elif entry.linear:
-        bars = " or ".join(name for name in ("cnb", "ncm") if name != entry.method)
-        sentences.append(f"To judge it, run a learner that no order can change beside it: {bars}.")
+        first = f" (seed {min(entry.runs)})" if len(entry.runs) > 1 else ""
+        sentences.append(
+            f"Row by row, before it learned each{first}, {short(progressive['verdict'], 300)}."
+        )
     else:
-        missing = [name for name in ("naive", "joint") if name != entry.method]
-        bounds = listed([f"{name} (the {_BOUND[name]} bound)" for name in missing])
-        sentences.append(f"To judge it, run {bounds} beside it.")
+        sentences.append(_advice(group, entry))
     return [s for s in sentences if s]
+
+
+def _advice(group: Group, entry: Entry) -> str:
+    """What to run beside a method that stands alone: only what can be run there."""
+    if entry.linear:
+        # Complement naive Bayes takes counts, which texts are and tables need not be.
+        texts = "text" in entry.first["hyperparameters"]
+        names = [name for name in ("cnb", "ncm") if name != entry.method and (texts or name != "cnb")]
+        what, bars = "a learner that no order can change", " or ".join(names)
+        how = "run and update" if group.updated else "run"
+        return f"To judge it, {how} {what} beside it: {bars}." if names else ""
+    if group.length == 1:
+        return "There is one task, so nothing can be forgotten yet."
+    bounds = [name for name in _BOUND if name != entry.method and _runs(name, group, entry)]
+    if not bounds:
+        return ""
+    told = listed([f"{name} (the {_BOUND[name]} bound)" for name in bounds])
+    updated = (
+        " and update it in the same way" if len(bounds) == 1 else " and update both in the same way"
+    )
+    return f"To judge it, run {told} beside it{updated if group.updated else ''}."
+
+
+def _runs(name: str, group: Group, entry: Entry) -> bool:
+    """Whether a bound can be run in the group's scenario, trained as the entry was."""
+    from ..methods import registry
+
+    schedule = flatten(entry.first["hyperparameters"]).get("optimizer.schedule.per")
+    return group.scenario in registry()[name].scenarios and (name != "joint" or schedule != "stream")
 
 
 _BOUND = {"naive": "lower", "joint": "upper"}
@@ -128,13 +161,14 @@ def _forgot_most(entry: Entry) -> str:
     if not np.isfinite(drop).any():
         return ""
     worst = int(drop.argmax())
+    mean = " on average over the seeds" if len(entry.runs) > 1 else ""
     if drop[worst] <= 0:
-        return "It forgot nothing: no earlier task is below its best."
+        return f"It forgot nothing: no earlier task is below its best{mean}."
     names = {run["tasks"][worst] for run in entry.runs.values()}
-    name = f" ({names.pop()})" if len(names) == 1 else ""
+    name = f" ({short(names.pop())})" if len(names) == 1 else ""
     return (
         f"It forgot task {worst + 1}{name} most, which fell from"
-        f" {percent(peak[worst])} % to {percent(last[worst])} %."
+        f" {percent(peak[worst])} % to {percent(last[worst])} %{mean}."
     )
 
 
@@ -143,7 +177,7 @@ def _compared(group: Group) -> list[str]:
     best, *others = group.contenders
     naive, joint = group.bound("naive", best), group.bound("joint", best)
     sentences = [
-        f"{_where(group)}, {best.label} has the highest average accuracy,"
+        f"{_where(group)}, {_ahead(best, others)} the highest {_average(group)},"
         f" {percent(best.mean('average_accuracy'))} %"
         f"{'' if best.linear else _over_naive(difference(best, naive))}.",
         _under_joint(group, best, naive, difference(best, joint)),
@@ -154,6 +188,13 @@ def _compared(group: Group) -> list[str]:
         sentences.append(_first_two(best, others))
     sentences += [_below_naive(group), _row_by_row(group)]
     return [s for s in sentences if s]
+
+
+def _ahead(best: Entry, others: list[Entry]) -> str:
+    """As in "er has", or "er and cw have" where they are equal."""
+    top = best.mean("average_accuracy")
+    labels = [best.name, *(e.name for e in others if e.mean("average_accuracy") == top)]
+    return f"{listed(labels)} {'has' if len(labels) == 1 else 'have'}"
 
 
 def _over_naive(d: Interval | None) -> str:
@@ -177,12 +218,14 @@ def _under_joint(group: Group, best: Entry, naive: Entry | None, d: Interval | N
     if d is not None:
         text = f"it is {_beside(d, 'joint')}"
         share = gap_closed(group, best)
-        if share is not None and share > 0:
+        if share is not None:
             text += f", closing {percent(share, 0)} % of the gap between naive and joint"
         parts.append(text)
     forgetting = best.mean("forgetting")
     if forgetting is not None:
         text = f"it forgets {percent(forgetting)} points of an earlier task on average"
+        if forgetting < 0:
+            text = f"an earlier task ends {percent(-forgetting)} points above its best on average"
         other = naive.mean("forgetting") if naive else None
         parts.append(text + (f" (naive: {percent(other)})" if other is not None else ""))
     text = "; ".join(parts)
@@ -195,7 +238,7 @@ def _one_seed(best: Entry, others: list[Entry]) -> str:
     if d is None:
         return f"{text}."
     return (
-        f"{text}: whether {best.label} and {others[0].label}, {percent(abs(d.mean))} points apart,"
+        f"{text}: whether {best.name} and {others[0].name}, {percent(abs(d.mean))} points apart,"
         " differ at all cannot be said."
     )
 
@@ -205,27 +248,27 @@ def _first_two(best: Entry, others: list[Entry]) -> str:
     second = others[0]
     d = difference(best, second)
     if d is None or d.n == 1:
-        return f"{best.label} and {second.label} share too few seeds to be compared in pairs."
+        return f"{best.name} and {second.name} share too few seeds to be compared in pairs."
     points = percent(abs(d.mean))
     if d.distinguishable is None:
         return (
-            f"The second, {second.label}, is {points} points behind on every seed: the seeds change"
+            f"The second, {second.name}, is {points} points behind on every seed: the seeds change"
             " nothing between the two, so no interval can be given."
         )
     if d.distinguishable:
         side = "behind" if d.mean > 0 else "ahead on the seeds both have"
         return (
-            f"It is distinguishable from the second, {second.label}, which is {points} points"
+            f"It is distinguishable from the second, {second.name}, which is {points} points"
             f" {side} ({between(away(d))})."
         )
     alike = [
-        e.label
+        e.name
         for e in others[1:]
         if (x := difference(best, e)) is not None and x.distinguishable is False
     ]
     also = f"; nor {'is' if len(alike) == 1 else 'are'} {listed(alike)}" if alike else ""
     return (
-        f"{best.label} and the second, {second.label}, are not distinguishable"
+        f"{best.name} and the second, {second.name}, are not distinguishable"
         f" ({points} points apart, {between(away(d))}){also}."
     )
 
@@ -237,25 +280,30 @@ def _below_naive(group: Group) -> str:
         d = difference(entry, group.bound("naive", entry))
         if d is not None and d.mean < 0:
             doubt = ", not distinguishable" if d.distinguishable is False else ""
-            below.append(f"{entry.label} ({signed(d.mean)} points{doubt})")
+            below.append(f"{entry.name} ({signed(d.mean)} points{doubt})")
     return f"Below naive: {listed(below)}." if below else ""
 
 
 def _row_by_row(group: Group) -> str:
     """Who predicts a stream best, and who no better than what needs no learning."""
-    asked = [e for e in group.contenders if e.mean("prequential_accuracy") is not None]
+    asked = [e for e in group.entries if e.mean("prequential_accuracy") is not None]
     if group.scenario != "free" or not asked:
         return ""
     best = max(asked, key=lambda e: e.mean("prequential_accuracy") or 0.0)
     text = (
-        f"Row by row, before it learns each, {best.label} is right most often,"
-        f" {percent(best.mean('prequential_accuracy'))} %."
+        f"Row by row, before it learns each, {best.name} is right"
+        f"{' most often,' if len(asked) > 1 else ''} {percent(best.mean('prequential_accuracy'))} %"
+        f"{'' if len(asked) > 1 else ' of the time'}."
     )
     below: dict[str, list[str]] = {}
     for entry in asked:
-        if (found := entry.first.get("progressive")) and (bar := found["below"]):
-            share = percent(found["scores"][bar]["accuracy"])
-            below.setdefault(f"{bar}, which is right {share} % of the time", []).append(entry.label)
-    for bar, labels in below.items():
-        text += f" {listed(labels)} {'is' if len(labels) == 1 else 'are'} no better than {bar}."
+        found = [p for run in entry.runs.values() if (p := run.get("progressive"))]
+        if bars := [p["below"] for p in found if p["below"]]:
+            bar = bars[0]
+            share = float(np.mean([p["scores"][bar]["accuracy"] for p in found]))
+            seeds = f" on {len(bars)} of {len(found)} seeds" if len(bars) < len(found) else ""
+            what = f"no better than {bar}, which is right {percent(share)} % of the time{seeds}"
+            below.setdefault(what, []).append(entry.name)
+    for what, labels in below.items():
+        text += f" {listed(labels)} {'is' if len(labels) == 1 else 'are'} {what}."
     return text
