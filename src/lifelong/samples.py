@@ -159,6 +159,8 @@ class Dataset:
     """What made the inputs of a table."""
     refit: Callable[[np.ndarray], Dataset] | None = field(default=None, repr=False, compare=False)
     """The same data, its encoder fitted to the training samples with these ids (the first task's)."""
+    own_ids: bool = False
+    """Whether ``id`` is a column of the file; else the rows were numbered, in their order."""
 
     def __post_init__(self) -> None:
         for name, part in (("train", "training"), ("test", "test")):

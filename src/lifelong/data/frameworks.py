@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import LifelongError, unknown
 from ..samples import Dataset
+from .formats import named, plain
 from .images import GREY, stack
 from .own import arrays, label_names, partition
 from .tables import Source, encoded, gather
@@ -96,7 +97,8 @@ def from_huggingface(
     x = stack([i for part in (data, test) if part is not None for i in part[pictures[0]]], image_size)
     rows = replace(rows, x=x[: len(data)])
     held = None if held is None else replace(held, x=x[len(data) :])
-    return Dataset(name, *partition(name, rows, held, column=by or "task", classes=classes))
+    parts = partition(name, rows, held, column=by or "task", classes=classes)
+    return Dataset(name, *parts, own_ids=rows.own_ids)
 
 
 def _source(data: Any, name: str, pictures: Sequence[str]) -> Source:
@@ -108,8 +110,16 @@ def _source(data: Any, name: str, pictures: Sequence[str]) -> Source:
         names = getattr(data.features[column], "names", None)
         if names is not None:
             values = held.column(column).to_pylist()
+            for row, value in enumerate(values, 1):
+                if value is not None and value >= len(names):
+                    raise LifelongError(
+                        f"column {column!r} of {name} holds {value} in row {row}, where there are "
+                        f"{len(names)} names: name them all"
+                    )
             texts = [None if v is None or v < 0 else names[v] for v in values]
             held = held.set_column(i, column, pyarrow.array(texts, pyarrow.string()))
+    named(held.schema.names, name)
+    held = plain(held)
     return Source(name, held.schema, held.num_rows, held)
 
 

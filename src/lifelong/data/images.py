@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import LifelongError
 from ..samples import Dataset
-from .own import arrays, first_line
+from .formats import first_line
+from .own import arrays
 from .tables import natural
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
