@@ -133,7 +133,7 @@ def csv_table(file: Path, text: Collection[str] = ()) -> pyarrow.Table:
 
     The whole of a column decides its type, not its beginning.
     """
-    from pyarrow import csv
+    from pyarrow import csv, string
 
     count = file.stat().st_size
     if count > LARGE:
@@ -141,7 +141,9 @@ def csv_table(file: Path, text: Collection[str] = ()) -> pyarrow.Table:
     afford(8 * count, f"reading {file}")
     with reading(file):
         table = csv.read_csv(
-            file, csv.ReadOptions(block_size=count + 1), convert_options=_conversion(text)
+            file,
+            csv.ReadOptions(block_size=count + 1),
+            convert_options=_conversion(dict.fromkeys(text, string())),
         )
         named(table.schema.names, file)
     return table
@@ -149,25 +151,24 @@ def csv_table(file: Path, text: Collection[str] = ()) -> pyarrow.Table:
 
 def csv_tables(file: Path) -> Iterator[pyarrow.Table]:
     """A CSV file, some rows at a time, all of its columns as text."""
-    import pyarrow
-    from pyarrow import csv
+    from pyarrow import Table, csv, string
 
     several = csv.ReadOptions(block_size=BLOCK), csv.ParseOptions(newlines_in_values=True)
     with reading(file):
         with csv.open_csv(file, *several) as batches:
             names = batches.schema.names
             named(names, file)
-        with csv.open_csv(file, *several, convert_options=_conversion(names)) as batches:
+        with csv.open_csv(
+            file, *several, convert_options=_conversion(dict.fromkeys(names, string()))
+        ) as batches:
             for batch in batches:
-                yield pyarrow.Table.from_batches([batch])
+                yield Table.from_batches([batch])
 
 
-def _conversion(text: Collection[str], **types: pyarrow.DataType) -> Any:
-    import pyarrow
+def _conversion(types: dict[str, pyarrow.DataType]) -> Any:
     from pyarrow import csv
 
-    kinds = dict.fromkeys(text, pyarrow.string())
-    return csv.ConvertOptions(column_types=kinds | types, strings_can_be_null=True)
+    return csv.ConvertOptions(column_types=types, strings_can_be_null=True)
 
 
 def _large_csv(file: Path, text: Collection[str]) -> pyarrow.Table:
@@ -190,7 +191,7 @@ def _large_csv(file: Path, text: Collection[str]) -> pyarrow.Table:
     afford(8 * rows * numbers + count * (numbers < len(found)), f"reading {file}")
     several = csv.ReadOptions(block_size=BLOCK), csv.ParseOptions(newlines_in_values=True)
     with reading(file):
-        return csv.read_csv(file, *several, _conversion((), **found))
+        return csv.read_csv(file, *several, _conversion(found))
 
 
 def _ladder() -> list[pyarrow.DataType]:
@@ -203,10 +204,13 @@ def _ladder() -> list[pyarrow.DataType]:
 
 def _holds(column: pyarrow.ChunkedArray, kind: pyarrow.DataType) -> bool:
     """Whether all values of a column of text are of this type."""
-    from pyarrow import ArrowException, types
+    from pyarrow import ArrowException, compute, types
 
     if types.is_null(kind):
         return column.null_count == len(column)
+    if types.is_time(kind):
+        times = compute.match_substring_regex(column, "^[0-2][0-9]:[0-5][0-9](:[0-5][0-9])?$")
+        return compute.all(times).as_py() is not False
     try:
         column.cast(kind)
     except ArrowException:
@@ -394,4 +398,5 @@ def parquet_tables(
     with reading(file), parquet.ParquetFile(file, **options) as opened:
         for batch in opened.iter_batches(rows, columns=columns):
             table = pyarrow.Table.from_batches([batch])
+            table.validate(full=True)  # that text is UTF-8, that places lie within their lists
             yield plain(table if columns is None else table.select(columns))

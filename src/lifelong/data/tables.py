@@ -144,10 +144,10 @@ class Source:
 
         if self.held is not None:
             return self.held.select(names)
-        whole = pyarrow.concat_tables([chunk.table for chunk in self.chunks(names)])
-        if whole.num_rows != self.rows:
+        parts = [chunk.table for chunk in self.chunks(names)]
+        if sum(part.num_rows for part in parts) != self.rows:
             raise LifelongError(f"{self.file} is damaged: it holds other rows than it says")
-        return whole
+        return pyarrow.concat_tables(parts)
 
     def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
         """These columns, some rows at a time."""
