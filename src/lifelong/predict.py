@@ -13,7 +13,7 @@ from . import data as sets
 from .data.encoder import Encoder
 from .data.images import unlabelled
 from .data.own import first_line, label_names, numbers, read_npz
-from .data.tables import FORMATS, ids_of, open_tables, unlabelled_rows
+from .data.tables import FORMATS, integers_of, open_tables, unlabelled_rows
 from .errors import LifelongError
 from .learner import Learner
 from .samples import Dataset
@@ -154,7 +154,7 @@ def read_ids(source: str) -> np.ndarray:
     if source != "-" and not path.is_file():
         raise LifelongError(f"there is no file {source}: give one with an id a line")
     if path.suffix.lower() in FORMATS and sets.has_column(path, "id"):
-        return np.concatenate([ids_of(table) for table in open_tables(path, [])])
+        return np.concatenate([integers_of(table, "id") for table in open_tables(path, [])])
     try:
         text = sys.stdin.read() if source == "-" else path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -160,7 +160,7 @@ class Dataset:
     refit: Callable[[np.ndarray], Dataset] | None = field(default=None, repr=False, compare=False)
     """The same data, its encoder fitted to the training samples with these ids (the first task's)."""
     own_ids: bool = False
-    """Whether ids are the data's own column ``id``, not numbers of rows."""
+    """Whether ``id`` is a column of the file; else the rows were numbered, in their order."""
 
     def __post_init__(self) -> None:
         for name, part in (("train", "training"), ("test", "test")):

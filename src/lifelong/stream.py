@@ -481,6 +481,10 @@ def _stream(
         data = data.refit(part(data.train.drop("x"), 0).id)
     stride = max(int(data.train.id.max()), int(data.test.id.max())) + 1
     again = ("permuted", "rotated") if data.train.y.ndim == 1 else ("permuted", "rotated", "split")
+    if description["kind"] in again and len(names) * stride > 2**63:
+        raise LifelongError(
+            f"ids up to {stride - 1} leave no room for those of {len(names)} tasks: give smaller ids"
+        )
 
     def make(i: int) -> Task:
         train, test = part(data.train, i), part(data.test, i)

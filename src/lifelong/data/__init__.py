@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..errors import LifelongError, unknown
 from ..samples import Dataset
 from .encoder import Encoder
+from .formats import expanded, there
 from .frameworks import from_huggingface, from_tensorflow, from_torch
 from .images import images, is_images
 from .own import arrays, npz
@@ -71,10 +71,10 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 
 def kind(name_or_path: AnyPath) -> str:
     """The kind of data, a key of ``OPTIONS``. Raises :class:`LifelongError` where there is none."""
-    given, path = str(name_or_path), Path(name_or_path).expanduser()
+    given, path = str(name_or_path), expanded(name_or_path)
     if given in DATASETS:
         return "data sets with a name"
-    if not path.exists():
+    if not there(path):
         if path.suffix or len(path.parts) > 1:
             names = ", ".join([*DATASETS, *TEXTS])
             raise LifelongError(f"there is no file {given!r}: check the path, or choose from {names}")
@@ -117,6 +117,4 @@ def load(
         return table(name_or_path, target, by, test, scale=scale, missing=missing)
     if what == "images":
         return images(name_or_path, test, image_size)
-    return (
-        npz(Path(name_or_path).expanduser()) if what == "arrays" else DATASETS[str(name_or_path)].load()
-    )
+    return npz(expanded(name_or_path)) if what == "arrays" else DATASETS[str(name_or_path)].load()

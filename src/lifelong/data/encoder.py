@@ -6,9 +6,11 @@ first task, is kept with the model, and never changes: later files are encoded a
 
 from __future__ import annotations
 
+import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +25,12 @@ SCALES = ("first", "none")
 MISSING = ("refuse", "mean", "indicator")
 CATEGORIES = 256
 """More different texts than these, in one column of the first task, are taken for free text or ids."""
+LARGEST = float(np.sqrt(np.finfo(np.float32).max))
+"""Some 1.8e19: the square of a larger number is beyond float32, and training squares its inputs."""
+CONSTANT = 2.0**-21
+"""A deviation below so much of the mean, four steps of float32 there, is taken for rounding."""
+WIDEST = 2**24
+"""More numbers than these are in no vector."""
 
 
 class Chunk(NamedTuple):
@@ -45,6 +53,8 @@ class Column:
               numbers (embeddings)    geometry
     category  text                    0 or 1 for each category, and for "none of them"
     ========  ======================  ========================================================
+
+    Where the first task's values are all but equal, ``sd`` is their magnitude; see :func:`deviation`.
     """
 
     name: str
@@ -72,7 +82,8 @@ class Encoder:
         """Learn from rows, all with the same columns; ``scale="none"`` keeps numbers as they are.
 
         Raises :class:`LifelongError` where a column is of no kind that :class:`Column` lists, holds
-        nothing, or holds more than ``CATEGORIES`` texts (or 20, if that is for half of the rows).
+        nothing or a number beyond ``LARGEST``, or holds more than ``CATEGORIES`` texts (or 20, if that
+        is for half of the rows).
         """
         one_of("scale", scale, SCALES)
         one_of("missing", missing, MISSING)
@@ -120,7 +131,11 @@ class Encoder:
         return names
 
     def transform(self, chunk: Chunk) -> np.ndarray:
-        """The rows as ``float32 [n, len(names)]``; the order of the table's columns is no matter."""
+        """The rows as ``float32 [n, len(names)]``; the order of the table's columns is no matter.
+
+        Raises :class:`LifelongError` where a value is missing, is not of its column's kind, or is beyond
+        ``LARGEST`` as it is or scaled.
+        """
         from pyarrow import array, compute, string
 
         blocks = []
@@ -133,7 +148,9 @@ class Encoder:
                 continue
             values = _numbers(chunk, c.name, c.size, self.missing)
             missing = np.isnan(values)
-            blocks.append(np.where(missing, c.fill, (values - c.mean) / c.sd))
+            scaled = np.where(missing, c.fill, (values - c.mean) / c.sd)
+            _refuse((np.abs(scaled) > LARGEST).any(axis=1), chunk, c.name, *BEYOND)
+            blocks.append(scaled)
             if self.missing == "indicator":
                 blocks.append(missing[:, :1])
         return np.concatenate(blocks, axis=1, dtype=np.float32, casting="unsafe")
@@ -143,10 +160,57 @@ class Encoder:
         return asdict(self)
 
     @staticmethod
-    def from_json(value: dict[str, Any]) -> Encoder:
-        """What :meth:`to_json` wrote."""
-        columns = (Column(**c | {"categories": tuple(c["categories"])}) for c in value["columns"])
-        return Encoder(tuple(columns), value["missing"])
+    def from_json(value: Any) -> Encoder:
+        """What :meth:`to_json` wrote. Raises :class:`LifelongError` where it is anything else."""
+        if not isinstance(value, dict) or set(value) != {"columns", "missing"}:
+            raise _damaged("it has not the parts 'columns' and 'missing'")
+        if not isinstance(value["missing"], str) or value["missing"] not in MISSING:
+            raise _damaged("its rule for missing values is unknown")
+        if not isinstance(value["columns"], list) or not value["columns"]:
+            raise _damaged("it has no columns")
+        columns = tuple(_column(column) for column in value["columns"])
+        if len({column.name for column in columns}) < len(columns):
+            raise _damaged("two columns have one name")
+        return Encoder(columns, value["missing"])
+
+
+def deviation(mean: Any, sd: Any) -> Any:
+    """What to divide by: ``sd``, or where the values were all but equal their magnitude, at least 1.
+
+    Arrays or numbers of one shape. A column that was 5.0000001 and 5 has a deviation of rounding alone:
+    by it, a later 4 would be a million deviations away. A deviation below ``CONSTANT`` times the mean
+    is such.
+    """
+    size = np.abs(mean)
+    return np.where(sd > CONSTANT * size, sd, np.maximum(size, 1.0))
+
+
+def _column(value: Any) -> Column:
+    """A column as :meth:`Encoder.to_json` writes it."""
+    if not isinstance(value, dict) or set(value) != {f.name for f in fields(Column)}:
+        raise _damaged("a column has other parts than a column has")
+    name, kind, size = value["name"], value["kind"], value["size"]
+    if not isinstance(name, str) or not name:
+        raise _damaged("a column has no name")
+    if kind not in ("number", "vector", "category"):
+        raise _damaged(f"column {name!r} is of no known kind")
+    if type(size) is not int or not 1 <= size <= (WIDEST if kind == "vector" else 1):
+        raise _damaged(f"column {name!r} cannot be of size {size!r}")
+    mean, sd, fill = (value[part] for part in ("mean", "sd", "fill"))
+    if not all(type(v) in (int, float) and abs(v) < math.inf for v in (mean, sd, fill)):
+        raise _damaged(f"a statistic of column {name!r} is no finite number")
+    if sd <= 0:
+        raise _damaged(f"the deviation of column {name!r} is not above 0")
+    categories = value["categories"]
+    if not isinstance(categories, list | tuple) or not all(isinstance(c, str) for c in categories):
+        raise _damaged(f"the categories of column {name!r} are no texts")
+    if len(set(categories)) < len(categories) or bool(categories) != (kind == "category"):
+        raise _damaged(f"the categories of column {name!r} are not what its kind asks for")
+    return Column(name, kind, size, float(mean), float(sd), float(fill), tuple(categories))
+
+
+def _damaged(what: str) -> LifelongError:
+    return LifelongError(f"the encoder of this model is damaged ({what}): take another copy of the file")
 
 
 class _Moments:
@@ -162,9 +226,8 @@ class _Moments:
 
     @property
     def sd(self) -> float:
-        """1 for a constant."""
-        sd = float(np.sqrt(self.squares / self.n))
-        return sd if sd > 1e-12 * abs(self.mean) else 1.0
+        """As :func:`deviation` has it."""
+        return float(deviation(self.mean, np.sqrt(self.squares / self.n)))
 
 
 def _kind(chunk: Chunk, name: str) -> str:
@@ -216,8 +279,7 @@ def _numbers(chunk: Chunk, name: str, size: int, missing: str) -> np.ndarray:
     present = ~np.isnan(lengths)
     _refuse(present & (lengths != size), chunk, name, f"does not hold {needs}", "correct or drop it")
     x[present] = values.reshape(-1, size)
-    beyond = (np.abs(x) > np.finfo(np.float32).max).any(1)
-    _refuse(beyond, chunk, name, "is infinite or beyond float32", "rescale or drop it")
+    _refuse((np.abs(x) > LARGEST).any(1), chunk, name, *BEYOND)
     gone = np.isnan(x).any(1)
     if missing == "refuse":
         _present(gone, chunk, name)
@@ -254,7 +316,11 @@ def _present(gone: np.ndarray, chunk: Chunk, name: str) -> None:
     _refuse(gone, chunk, name, "has no value", what)
 
 
-def _refuse(bad: np.ndarray, chunk: Chunk, name: str, says: str, what: str) -> None:
+BEYOND = "is infinite or beyond float32", "rescale or drop it (its square must be a float32 too)"
+"""What :func:`_refuse` says of a number that is too large."""
+
+
+def _refuse(bad: Any, chunk: Chunk, name: str, says: str, what: str) -> None:
     if bad.any():
         row = chunk.rows[bad.argmax()]
         raise LifelongError(f"column {name!r} of {chunk.file} {says} in row {row}: {what}")
@@ -278,9 +344,16 @@ def is_text(kind: pyarrow.DataType) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it reads as a number; None does."""
+    """Whether it reads as a number, as Arrow reads; None does. ``1_000`` and other digits do not."""
+    if isinstance(value, str) and not re.fullmatch(r"[ \t]*[-+.0-9A-Za-z]+[ \t]*", value):
+        return False
+    return reads_as_number(value)
+
+
+def reads_as_number(value: Any) -> bool:
+    """Whether Python makes a number of it, in whatever digits; None is one."""
     try:
         float(0 if value is None else value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True

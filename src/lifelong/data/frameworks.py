@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ..budget import afford
 from ..errors import LifelongError, unknown
 from ..samples import Dataset
+from .formats import named, plain
 from .images import GREY, stack
 from .own import arrays, label_names, partition
 from .tables import Source, encoded, gather
@@ -93,10 +95,28 @@ def from_huggingface(
         classes = [c for c in label_names(classes) if c in used]
     if not pictures:
         return encoded(name, rows, held, by or "task", scale, missing, classes=classes)
-    x = stack([i for part in (data, test) if part is not None for i in part[pictures[0]]], image_size)
+    x = stack(_Pictures([part for part in (data, test) if part is not None], pictures[0]), image_size)
     rows = replace(rows, x=x[: len(data)])
     held = None if held is None else replace(held, x=x[len(data) :])
-    return Dataset(name, *partition(name, rows, held, column=by or "task", classes=classes))
+    parts = partition(name, rows, held, column=by or "task", classes=classes)
+    return Dataset(name, *parts, own_ids=rows.own_ids)
+
+
+@dataclass(frozen=True)
+class _Pictures(Collection[Any]):
+    """The images in a column of Hugging Face data sets, each decoded when its turn comes."""
+
+    parts: Sequence[Any]
+    column: str
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __iter__(self) -> Iterator[Any]:
+        return (image for part in self.parts for image in part[self.column])
+
+    def __contains__(self, image: object) -> bool:
+        return any(image is each for each in self)
 
 
 def _source(data: Any, name: str, pictures: Sequence[str]) -> Source:
@@ -108,8 +128,16 @@ def _source(data: Any, name: str, pictures: Sequence[str]) -> Source:
         names = getattr(data.features[column], "names", None)
         if names is not None:
             values = held.column(column).to_pylist()
+            for row, value in enumerate(values, 1):
+                if value is not None and value >= len(names):
+                    raise LifelongError(
+                        f"column {column!r} of {name} holds {value} in row {row}, where there are "
+                        f"{len(names)} names: name them all"
+                    )
             texts = [None if v is None or v < 0 else names[v] for v in values]
             held = held.set_column(i, column, pyarrow.array(texts, pyarrow.string()))
+    named(held.schema.names, name)
+    held = plain(held)
     return Source(name, held.schema, held.num_rows, held)
 
 
@@ -126,6 +154,7 @@ def _pairs(samples: Iterable[Any]) -> Pairs:
             raise LifelongError(f"sample {i} is {kinds[0]}, the first is {kinds[1]}: make them alike")
     if not x:
         raise LifelongError("the data set is empty: give it at least one sample")
+    afford(len(x) * x[0].nbytes, f"{len(x):,} samples of shape {list(x[0].shape)}")
     return np.stack(x), y
 
 

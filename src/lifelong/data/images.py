@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator, Sequence
+import struct
+import warnings
+import zlib
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..budget import afford
+from ..budget import size as in_words
 from ..errors import LifelongError
 from ..samples import Dataset
-from .own import arrays, first_line
+from .formats import expanded, first_line, listed, regular
+from .own import arrays
 from .tables import natural
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -20,6 +27,13 @@ GREY = ("1", "L", "LA")
 """Pillow's modes of images without colour and of 8 bits or fewer."""
 ORIENTATION = 0x0112
 """The EXIF tag that tells how a camera was held: above 4, sideways."""
+UNASKED = 2**31
+"""Bytes (2 GB) that images take at most where no size is given for them."""
+BROKEN = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError,
+    MemoryError, NotImplementedError, RuntimeError, struct.error, zlib.error,
+)  # fmt: skip
+"""What Pillow raises of files that are no whole images."""
 
 
 def images(
@@ -35,14 +49,15 @@ def images(
     grey, else ``[n, height, width, 3]``. ``size``, (height, width) or one number for both, is what
     they are resized to, without which they must have one size; a third number, 1 or 3, makes all
     grey or coloured. ``id`` counts the files by class and name. Raises :class:`LifelongError` where a
-    file cannot be read, sizes differ, or Pillow is not installed.
+    file cannot be read, sizes differ, images are larger than Pillow's ``MAX_IMAGE_PIXELS``, all together
+    take more memory than there is (or without ``size`` more than 2 GB), or Pillow is not installed.
     """
-    root = Path(folder).expanduser()
+    root = expanded(folder)
     train = root
     if test is None and (root / "train").is_dir() and (root / "test").is_dir():
         train, test = root / "train", root / "test"
     files, labels = _labelled(train)
-    held, held_labels = _labelled(Path(test).expanduser()) if test is not None else ([], [])
+    held, held_labels = _labelled(expanded(test)) if test is not None else ([], [])
     x = stack([*files, *held], size)
     x_test, y_test = (x[len(files) :], held_labels) if held else (None, None)
     return arrays(x[: len(files)], labels, x_test, y_test, name=name or root.resolve().name)
@@ -66,8 +81,11 @@ def is_images(path: Path) -> bool:
     return any(_images(folder) for folder in inner)
 
 
-def stack(images: Sequence[Any], size: Sequence[int] | int | None = None) -> np.ndarray:
-    """Files, by path or open, or Pillow images, as one array; see :func:`images` for its shape."""
+def stack(images: Collection[Any], size: Sequence[int] | int | None = None) -> np.ndarray:
+    """Files, by path or open, or Pillow images, as one array; see :func:`images` for its shape.
+
+    They are gone through twice, one at a time.
+    """
     try:
         from PIL import ImageOps
     except ImportError:
@@ -76,41 +94,70 @@ def stack(images: Sequence[Any], size: Sequence[int] | int | None = None) -> np.
         ) from None
     height, width, channels = _shape(size)
     for i, image in enumerate(images if channels is None else ()):
-        with _opened(image) as opened:
+        with _opened(image, i) as opened:
             mode, found = opened.mode, opened.size[::-1]
             if opened.getexif().get(ORIENTATION, 1) > 4:
                 found = found[::-1]
         if size is None and i and found != (height, width):
-            what = image if isinstance(image, Path) else f"image {i}"
             raise LifelongError(
-                f"{what} has {found[0]} x {found[1]} pixels, the first image {height} x {width}: "
-                f"give the size that all should have, as in --image-size {height}x{width}"
+                f"{_name(image, i)} has {found[0]} x {found[1]} pixels, the first image {height} x "
+                f"{width}: give the size that all should have, as in --image-size {height}x{width}"
             )
         if size is None:
             height, width = found
         if mode not in GREY:
             channels = 3
     grey = channels != 3
-    x = np.empty((len(images), height, width, *(() if grey else (3,))), np.uint8)
+    shape = (len(images), height, width, *(() if grey else (3,)))
+    x = _empty(shape, asked=size is not None)
     for i, image in enumerate(images):
-        with _opened(image) as opened:
+        with _opened(image, i) as opened:
             turned = ImageOps.exif_transpose(opened).convert("L" if grey else "RGB")
             x[i] = turned if turned.size == (width, height) else turned.resize((width, height))
     return x
 
 
+def _empty(shape: tuple[int, ...], asked: bool) -> np.ndarray:
+    """Room for the images, and for one more while it is resized."""
+    count = math.prod(shape)
+    what = f"{shape[0]:,} images of {shape[1]} x {shape[2]} pixels"
+    afford(count + count // max(1, shape[0]), what)
+    if count > UNASKED and not asked:
+        raise LifelongError(
+            f"{what} would take {in_words(count)}: give the size that they should have, "
+            "as in --image-size 224x224 (or their own, if that is meant)"
+        )
+    return np.empty(shape, np.uint8)
+
+
+def _name(image: Any, i: int) -> str:
+    return str(image) if isinstance(image, Path) else f"image {i}"
+
+
 @contextmanager
-def _opened(image: Any) -> Iterator[Any]:
+def _opened(image: Any, i: int) -> Iterator[Any]:
     """A file, by its path or already open; a Pillow image as it is."""
     from PIL import Image
 
+    what = _name(image, i)
     try:
-        with nullcontext(image) if isinstance(image, Image.Image) else Image.open(image) as opened:
+        if isinstance(image, Path):
+            regular(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            file = nullcontext(image) if isinstance(image, Image.Image) else Image.open(image)
+        with file as opened:
             if opened.mode[0] in "IF":
-                raise LifelongError(f"{image} has pixels of more than 8 bits: convert it to 8")
+                raise LifelongError(f"{what} has pixels of more than 8 bits: convert it to 8")
             yield opened
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise LifelongError(f"cannot read {image}: {first_line(error)}") from None
+    except LifelongError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise LifelongError(
+            f"{what} has more than {Image.MAX_IMAGE_PIXELS:,} pixels: make it smaller"
+        ) from None
+    except BROKEN as error:
+        raise LifelongError(f"cannot read {what}: {first_line(error)}") from None
 
 
 def _shape(size: Sequence[int] | int | None) -> tuple[int, int, int | None]:
@@ -130,10 +177,10 @@ def _labelled(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def _folders(path: Path) -> list[Path]:
-    found = path.iterdir() if path.is_dir() else ()
+    found = listed(path) if path.is_dir() else ()
     return sorted((f for f in found if f.is_dir() and f.name[0] != "."), key=natural)
 
 
 def _images(path: Path) -> list[Path]:
-    files = (f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and f.name[0] != ".")
+    files = (f for f in listed(path) if f.suffix.lower() in SUFFIXES and f.name[0] != ".")
     return sorted(files, key=natural)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -11,8 +13,15 @@ from typing import Any, cast
 
 import numpy as np
 
+from ..budget import afford
 from ..errors import LifelongError, unknown
 from ..samples import Dataset, Samples
+from .encoder import LARGEST
+from .formats import first_line, regular
+
+BEYOND = "holds a number that is beyond float32, or whose square is: scale it down or drop it"
+NPZ = ("x", "y", "x_test", "y_test", "task", "task_test")
+"""The arrays of an ``.npz`` file."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,8 @@ class Table:
     """``int64 [n]``, unique."""
     x: np.ndarray | None = None
     """Inputs ``[n, ...]``; None where they are encoded later."""
+    own_ids: bool = False
+    """Whether ``id`` is a column of the file; else the rows were numbered."""
 
 
 def arrays(
@@ -79,6 +90,8 @@ def arrays(
         weight = np.asarray(weight)
         if weight.shape != (len(train.id),):
             raise LifelongError(f"weight has shape {list(weight.shape)}: give one number a row of x")
+        if weight.dtype.kind in "fiu" and (weight > LARGEST).any():
+            raise LifelongError(f"weight[{(weight > LARGEST).argmax()}] {BEYOND}")
         training = training.replace(weight=weight[training.id])
     return Dataset(name, training, testing, known)
 
@@ -86,47 +99,85 @@ def arrays(
 def _targets(y: Any, y_test: Any) -> np.ndarray | None:
     """Numbers ``[n, outputs]``, training then test, as ``float32``; None where y is labels."""
     found = []
-    for part in (y, y if y_test is None else y_test):
+    for name, part in (("y", y), ("y_test", y if y_test is None else y_test)):
         try:
             part = np.asarray(part)
         except ValueError:  # ragged
             return None
         if part.ndim != 2 or part.dtype.kind not in "fiub" or not part.shape[1]:
             return None
-        found.append(part.astype(np.float32))
+        with np.errstate(over="ignore"):
+            part = part.astype(np.float32)
+        beyond = (np.isfinite(part) & (np.abs(part) > LARGEST)).any(1)
+        if beyond.any():
+            raise LifelongError(f"{name}[{beyond.argmax()}] {BEYOND}")
+        found.append(part)
     if found[0].shape[1] != found[1].shape[1]:
         raise LifelongError(f"y has {found[0].shape[1]} columns, y_test {found[1].shape[1]}")
     return np.concatenate(found)
 
 
 def read_npz(path: Path, needed: str = "x") -> dict[str, np.ndarray]:
-    """The arrays of an ``.npz`` file. Raises :class:`LifelongError` where it cannot be read."""
+    """The arrays of an ``.npz`` file. Raises :class:`LifelongError` where it cannot be read.
+
+    What an array says of its size is checked against the file, and against the memory there is.
+    """
     try:
-        with zipfile.ZipFile(path):  # np.load would take other files for pickles
-            pass
-        with np.load(path, allow_pickle=False) as file:
-            found = {key: file[key] for key in file.files}
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise LifelongError(f"cannot read {path}: {first_line(error)}") from None
-        raise LifelongError(
-            f"{path} holds an object array, which is not read for safety: "
-            "save numbers and strings, as in y.astype(str)"
-        ) from None
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        with zipfile.ZipFile(regular(path)) as file:
+            parts = file.infolist()
+            afford(2 * sum(part.file_size for part in parts), f"reading {path}")
+            found = {part.filename.removesuffix(".npy"): _part(file, part, path) for part in parts}
+    except LifelongError:
+        raise
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise LifelongError(f"cannot read {path} as .npz: {first_line(error)}") from None
     if needed not in found:
         raise LifelongError(f"{path} has no array {needed}: save the inputs under that name")
+    for name, array in found.items():
+        rows = found.get("x_test" if name.endswith("_test") else "x")
+        if rows is not None and name in NPZ and array.shape[:1] != rows.shape[:1]:
+            raise LifelongError(
+                f"{path}: {name} has shape {list(array.shape)} for inputs {list(rows.shape)}: "
+                "give one value a sample"
+            )
     return found
+
+
+def _part(file: zipfile.ZipFile, part: zipfile.ZipInfo, path: Path) -> np.ndarray:
+    """One array of an ``.npz`` file."""
+    from numpy.lib import format as npy
+
+    if part.flag_bits & 1:
+        raise LifelongError(f"{path} is encrypted: save it without a password")
+    with file.open(part) as content:
+        version = npy.read_magic(content)
+        if version not in HEADERS:
+            raise LifelongError(f"{path} has an array of an unknown version: save it with np.savez")
+        shape, fortran, dtype = getattr(npy, HEADERS[version])(content)
+        if dtype.hasobject:
+            raise LifelongError(
+                f"{path} holds an object array, which is not read for safety: "
+                "save numbers and strings, as in y.astype(str)"
+            )
+        count = math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or count != part.file_size - content.tell():
+            raise LifelongError(f"{path}: {part.filename} is not of the size that it says: save it anew")
+        array = np.frombuffer(bytearray(content.read()), np.uint8)
+    if array.nbytes != count:
+        raise LifelongError(f"{path}: {part.filename} is cut short: save it anew")
+    return array.view(dtype).reshape(shape, order="F" if fortran else "C")
+
+
+HEADERS = {(1, 0): "read_array_header_1_0", (2, 0): "read_array_header_2_0"}
+"""What reads the headers of NumPy's files, by their version."""
 
 
 def npz(path: Path) -> Dataset:
     """The data set of an ``.npz`` file: x, y and perhaps x_test, y_test, task, task_test."""
     found = read_npz(path)
-    names = ("x", "y", "x_test", "y_test", "task", "task_test")
     for key in found:
-        if key not in names:
-            raise unknown("array", key, names)
+        if key not in NPZ:
+            raise unknown("array", key, NPZ)
     if "y" not in found:
         raise LifelongError(f"{path} has no array y: save the labels under that name")
     return arrays(**found, name=path.stem)  # type: ignore[arg-type]
@@ -153,6 +204,7 @@ def partition(
         if len(set(known)) < len(classes):
             raise LifelongError("classes holds a missing or repeated name: name each class once")
     if test is not None:
+        _ids_apart(train, test)
         if train.x is not None and test.x is not None:
             _alike(train.x, test.x)
         if (train.task is None) != (test.task is None):
@@ -183,6 +235,21 @@ def partition(
     return *parts, known
 
 
+def _ids_apart(train: Table, test: Table) -> None:
+    """Refuse a sample of both sets, and ids that one set has and the other has not."""
+    if train.own_ids != test.own_ids:
+        has, lacks = ("training", "test") if train.own_ids else ("test", "training")
+        raise LifelongError(
+            f"the {has} set has a column 'id' and the {lacks} set has none: give it to both or neither"
+        )
+    both = np.intersect1d(train.id, test.id)
+    if len(both):
+        raise LifelongError(
+            f"id {both[0]} is in the training and in the test set: make ids unique, "
+            "or take the sample out of one"
+        )
+
+
 def _alike(x: np.ndarray, x_test: np.ndarray) -> None:
     if x.shape[1:] != x_test.shape[1:]:
         shapes = f"{list(x.shape[1:])} and {list(x_test.shape[1:])}"
@@ -209,15 +276,14 @@ def numbers(x: Any, name: str) -> np.ndarray:
     if x.dtype != np.uint8:
         with np.errstate(over="ignore"):
             x = x.astype(np.float32, copy=False)
-        bad = ~np.isfinite(x).reshape(len(x), -1).all(1)
+        flat = x.reshape(len(x), -1)
+        bad = ~np.isfinite(flat).all(1)
         if bad.any():
             raise LifelongError(f"{name}[{bad.argmax()}] holds NaN or infinity: fill or drop it")
+        beyond = (np.abs(flat) > LARGEST).any(1)
+        if beyond.any():
+            raise LifelongError(f"{name}[{beyond.argmax()}] {BEYOND}")
     return x
-
-
-def first_line(error: Exception) -> str:
-    """An error of another library, fit for a message of one line."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _rows(x: Any, y: Any, task: Any, suffix: str, first_id: int) -> Table:
@@ -264,10 +330,9 @@ def _name(value: Any) -> str | None:
 
 def _sorted(names: set[str]) -> tuple[str, ...]:
     """Whole numbers by value, anything else as text."""
-    try:
+    if all(re.fullmatch(r"\s*[+-]?[0-9]{1,4000}\s*", name, re.ASCII) for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
-    except ValueError:
-        return tuple(sorted(names))
+    return tuple(sorted(names))
 
 
 def _samples(table: Table, classes: tuple[str, ...], column: str, part: str) -> Samples:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
-import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..budget import size
 from ..errors import LifelongError
 from ..samples import Dataset, Samples
-from .download import archive, fetch, given
+from .download import MOST, archive, fetch, given, members, told_json, told_names
 from .images import stack
 from .own import read_npz
+from .tables import Source, integers_of, open_tables
 
 DIGITS = tuple(str(i) for i in range(10))
 CLOTHES = (
@@ -31,6 +31,8 @@ FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
+SIZES = (47_040_016, 60_008, 7_840_016, 10_008)
+"""Bytes of the uncompressed files."""
 # SHA-256 of the uncompressed files, in the order of FILES.
 MNIST_SHA256 = (
     "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -98,7 +100,8 @@ def mnist(*, source: str = "https://ossci-datasets.s3.amazonaws.com/mnist/") -> 
 
 
 def fashion_mnist(
-    *, source: str = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+    *,
+    source: str = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
 ) -> Dataset:
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes.
 
@@ -172,26 +175,34 @@ def omniglot(
 
 def _photos(name: str, target: str) -> Dataset | None:
     """The data set of two Parquet files of encoded images in ``$LIFELONG_DATA``, if they are there."""
-    from pyarrow import parquet
-
     folder = given(Path(name))
     if folder is None or not (folder / "train.parquet").is_file():
         return None
     parts, start = [], 0
     for file in ("train.parquet", "test.parquet"):
-        with parquet.ParquetFile(folder / file) as opened:
-            rows = opened.read(["img", target])
-        x = stack([io.BytesIO(image["bytes"]) for image in rows.column("img").to_pylist()], (32, 32, 3))
-        y = rows.column(target).to_numpy().astype(np.int64)
+        source = open_tables(folder / file, [])[0]
+        y = integers_of(source, target)
+        x = stack([io.BytesIO(content) for content in _encoded(source, "img")], (32, 32, 3))
         parts.append(Samples(x=x, y=y, id=np.arange(start, start := start + len(y))))
-    names = json.loads((folder / "labels.json").read_text(encoding="utf-8"))[target]
-    return Dataset(name, parts[0], parts[1], tuple(names))
+    return Dataset(name, parts[0], parts[1], told_names(folder / "labels.json", target))
+
+
+def _encoded(source: Source, name: str) -> list[bytes]:
+    """A column of encoded images, as Hugging Face writes them: ``{"bytes": ..., "path": ...}``."""
+    column = source.read([name]).column(name).to_pylist() if name in source.schema.names else [None]
+    given = [image.get("bytes") if isinstance(image, dict) else None for image in column]
+    found = [content for content in given if isinstance(content, bytes)]
+    if len(found) < len(given):
+        raise LifelongError(f"{source.file} has no column {name!r} of images: write them as bytes")
+    return found
 
 
 def _binary(name: str, path: Path, files: list[str], test: str, names: str, labels: int) -> Dataset:
     """The data set of an archive of records: ``labels`` bytes, the last the class, and the pixels."""
-    with tarfile.open(path) as tar:
-        content = {file: tar.extractfile(file).read() for file in (*files, test, names)}  # type: ignore[union-attr]
+    content = members(path, MOST)
+    for file in (*files, test, names):
+        if file not in content:
+            raise LifelongError(f"{path} lacks {file}: delete it and try again")
     parts, start = [], 0
     for whole in (b"".join(content[file] for file in files), content[test]):
         records = np.frombuffer(whole, np.uint8).reshape(-1, labels + 3 * 32 * 32)
@@ -206,15 +217,29 @@ def _alphabets(name: str, source: str) -> list[tuple[str, np.ndarray]]:
     found = given(Path("omniglot") / f"{name}.npz")
     if found is None:
         return sorted(_zipped(archive(Path("omniglot") / f"{name}.zip", OMNIGLOT_MD5[name], source)))
-    ranges = json.loads((found.parent / "alphabets.json").read_text(encoding="utf-8"))[name]
-    drawings = _ink(read_npz(found, "images")["images"])
-    return sorted((r["alphabet"], drawings[r["start"] : r["stop"]]) for r in ranges)
+    drawings = read_npz(found, "images")["images"]
+    if drawings.ndim != 4 or drawings.dtype.kind not in "bu":
+        raise LifelongError(f"{found} holds no drawings [characters, drawers, height, width]")
+    path = found.parent / "alphabets.json"
+    told = told_json(path)
+    try:
+        ranges = [(str(r["alphabet"]), int(r["start"]), int(r["stop"])) for r in told[name]]
+    except (KeyError, TypeError, ValueError):
+        raise LifelongError(f"{path} does not tell the alphabets of {name}: write it anew") from None
+    if not all(0 <= start < stop <= len(drawings) for _, start, stop in ranges):
+        raise LifelongError(f"{path} tells of other characters than {found} has: write it anew")
+    return sorted(
+        ((alphabet, _ink(drawings[start:stop])) for alphabet, start, stop in ranges),
+        key=lambda each: each[0],
+    )
 
 
 def _zipped(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Of files called ``set/ALPHABET/characterNN/NNNN_DRAWER.png``."""
     characters: dict[str, dict[str, list[str]]] = {}
     with zipfile.ZipFile(path) as files:
+        if sum(each.file_size for each in files.infolist()) > MOST:
+            raise LifelongError(f"{path} holds more than {size(MOST)}: delete it and try again")
         for file in sorted(f for f in files.namelist() if f.endswith(".png")):
             _, alphabet, character, _ = file.split("/")
             characters.setdefault(alphabet, {}).setdefault(character, []).append(file)
@@ -243,7 +268,8 @@ def _idx(
 ) -> Dataset:
     """A data set of four idx files: training images and labels, test images and labels."""
     x, y, x_test, y_test = (
-        _array(fetch(folder / file, digest, source)) for file, digest in zip(FILES, sha256, strict=True)
+        _array(fetch(folder / file, digest, source, most))
+        for file, digest, most in zip(FILES, sha256, SIZES, strict=True)
     )
     n, ids = len(x), np.arange(len(x) + len(x_test))
     train = Samples(x=x, y=y.astype(np.int64), id=ids[:n])

@@ -6,18 +6,27 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import LifelongError, unknown
 from ..samples import Dataset, Samples
 from . import disk
-from .encoder import Chunk, Encoder, is_number, is_text
-from .own import Table, first_line, label_names, partition
+from .encoder import BEYOND, LARGEST, Chunk, Encoder, is_number, is_text, reads_as_number
+from .formats import (
+    COLUMNS,
+    csv_table,
+    expanded,
+    json_table,
+    listed,
+    parquet_rows,
+    parquet_tables,
+    regular,
+)
+from .own import Table, label_names, partition
 
 if TYPE_CHECKING:
     import pyarrow
@@ -25,6 +34,8 @@ if TYPE_CHECKING:
 FORMATS = (".csv", ".jsonl", ".parquet")
 BATCH = 2048
 """Rows of a Parquet file that are read at once."""
+HELD = 2**28
+"""Bytes of a table in memory that are encoded at once."""
 AnyPath = str | os.PathLike[str]
 Target = str | Sequence[str]
 """The column of the class; or several of numbers, which are the targets."""
@@ -41,6 +52,7 @@ def table(
     missing: str = "refuse",
     encoder: Encoder | None = None,
     drop: Collection[str] = (),
+    columns: int = COLUMNS,
 ) -> Dataset:
     """A data set of CSV, JSONL (a JSON object a line) or Parquet files.
 
@@ -60,15 +72,16 @@ def table(
 
     ``test`` is read in the same way; without it, 20 % of each class (and task) are held out, the
     same rows every time. Rows without an id are numbered through all files. Inputs of more than
-    256 MB stay on disk, in the cache, whence batches are read. Raises :class:`LifelongError` where a
+    256 MB stay on disk, in the cache, whence batches are read. A JSONL file may have so many
+    ``columns``: different keys. Raises :class:`LifelongError` where a
     file cannot be read, columns are missing or differ between files, or a value is missing or not of
     its column's kind; rows are counted from 1, without the header.
     """
-    rows, held = read_rows(path, target, by, drop=drop, encoder=encoder), None
+    rows, held = read_rows(path, target, by, drop=drop, encoder=encoder, columns=columns), None
     if test is not None:
-        first_id = int(rows.id.max()) + 1
-        text = rows.sources[0].text
-        held = read_rows(test, target, by, drop=drop, encoder=encoder, text=text, first_id=first_id)
+        given = {"drop": drop, "encoder": encoder, "columns": columns}
+        text, first_id = rows.sources[0].text, len(rows.id)
+        held = read_rows(test, target, by, text=text, first_id=first_id, **given)  # type: ignore[arg-type]
         _same(rows.columns, held.columns, "the test set", "the training set")
     return encoded(name or title(path), rows, held, by or "task", scale, missing, encoder)
 
@@ -94,7 +107,7 @@ def encoded(
     def data(encoder: Encoder, refit: Callable[[np.ndarray], Dataset] | None = None) -> Dataset:
         x, x_test = rows.encode(encoder, train.id), (held or rows).encode(encoder, test.id)
         parts = Samples(x=x, **train.columns), Samples(x=x_test, **test.columns)
-        return Dataset(name, *parts, known, encoder, refit)
+        return Dataset(name, *parts, known, encoder, refit, rows.own_ids)
 
     def fit(ids: np.ndarray) -> Dataset:
         """Learn from these rows, unless a stream finds that its first task has others."""
@@ -131,22 +144,25 @@ class Source:
 
         if self.held is not None:
             return self.held.select(names)
-        return pyarrow.concat_tables([chunk.table for chunk in self.chunks(names)])
+        parts = [chunk.table for chunk in self.chunks(names)]
+        if sum(part.num_rows for part in parts) != self.rows:
+            raise LifelongError(f"{self.file} is damaged: it holds other rows than it says")
+        return pyarrow.concat_tables(parts)
 
     def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
         """These columns, some rows at a time."""
-        import pyarrow
-        from pyarrow import parquet
-
         if self.held is not None:
-            yield Chunk(self.held.select(names), self.file, np.arange(1, self.rows + 1))
+            held = self.held.select(names)
+            step = max(1, self.rows * HELD // max(1, held.nbytes))
+            for start in range(0, self.rows, step):
+                rows = np.arange(start + 1, min(start + step, self.rows) + 1)
+                yield Chunk(held.slice(start, step), self.file, rows)
             return
         start = 1
         lean = {"buffer_size": 2**20, "pre_buffer": False}  # else it reads the whole file ahead
-        with reading(self.file), parquet.ParquetFile(self.file, **lean) as file:
-            for batch in file.iter_batches(BATCH, columns=list(names)):
-                rows = np.arange(start, start := start + batch.num_rows)
-                yield Chunk(pyarrow.Table.from_batches([batch]).select(names), self.file, rows)
+        for table in parquet_tables(Path(self.file), BATCH, list(names), **lean):
+            rows = np.arange(start, start := start + table.num_rows)
+            yield Chunk(table, self.file, rows)
 
 
 @dataclass(frozen=True)
@@ -196,6 +212,7 @@ def read_rows(
     text: Collection[str] = (),
     labelled: bool = True,
     first_id: int = 0,
+    columns: int = COLUMNS,
 ) -> Rows:
     """The rows of the files, one file after another; see :func:`table`.
 
@@ -211,10 +228,10 @@ def read_rows(
     fixed = [column for column in (target, by) if isinstance(column, str)]
     if encoder is not None:
         text = [column.name for column in encoder.columns if column.kind == "category"]
-    sources = [_open(files[0], [*fixed, *text])]
+    sources = [_open(files[0], [*fixed, *text], columns)]
     _no_stray_text(sources[0], [*fixed, *text])
     fixed += text or sources[0].text
-    sources += [_open(file, fixed) for file in files[1:]]
+    sources += [_open(file, fixed, columns) for file in files[1:]]
     task = None
     if many and by is None:
         pairs = zip(files, sources, strict=True)
@@ -260,11 +277,11 @@ def gather(
         task = np.concatenate([names_of(source, by) for source in sources]).tolist()
     ids = np.arange(first_id, first_id + sum(source.rows for source in sources))
     if own_id:
-        ids = np.concatenate([ids_of(source) for source in sources])
+        ids = np.concatenate([integers_of(source, "id") for source in sources])
         values, counts = np.unique(ids, return_counts=True)
         if counts.max() > 1:
             raise LifelongError(f"id {values[counts.argmax()]} occurs twice: make ids unique")
-    return Rows(labels, task, ids, None, tuple(sources), tuple(columns), targets, wanted)
+    return Rows(labels, task, ids, None, own_id, tuple(sources), tuple(columns), targets, wanted)
 
 
 def unlabelled_rows(
@@ -286,18 +303,20 @@ def _fits(encoder: Encoder, names: Sequence[str], file: Path) -> None:
             raise LifelongError(f"{file} has a column {name!r} that the model has not learned: drop it")
 
 
-def open_tables(paths: AnyPath | Sequence[AnyPath], text: Collection[str]) -> list[Source]:
+def open_tables(
+    paths: AnyPath | Sequence[AnyPath], text: Collection[str], columns: int = COLUMNS
+) -> list[Source]:
     """The files, the columns named in ``text`` read as they are written."""
-    return [_open(file, text) for file in table_files(paths)[0]]
+    return [_open(file, text, columns) for file in table_files(paths)[0]]
 
 
 def table_files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
     """The files, and whether each is a task."""
     many = True
     if not isinstance(paths, str | os.PathLike):
-        files = [Path(path).expanduser() for path in paths]
-    elif (folder := Path(paths).expanduser()).is_dir():
-        found = (f for f in folder.iterdir() if f.suffix.lower() in FORMATS and f.name[0] not in "._")
+        files = [expanded(path) for path in paths]
+    elif (folder := expanded(paths)).is_dir():
+        found = (f for f in listed(folder) if f.suffix.lower() in FORMATS and f.name[0] not in "._")
         files = sorted(found, key=natural)
     else:
         files, many = [folder], False
@@ -305,8 +324,7 @@ def table_files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
         what = "one .csv, .jsonl or .parquet file a task, or one folder of images a class"
         raise LifelongError(f"{paths} holds no files: give {what}")
     for file in files:
-        if not file.is_file():
-            raise LifelongError(f"there is no file {file}: check the path")
+        regular(file)
         if file.suffix.lower() not in FORMATS:
             raise LifelongError(f"cannot read {file}: give a .csv, .jsonl or .parquet file")
     return files, many
@@ -314,7 +332,7 @@ def table_files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
 
 def is_tables(path: Path) -> bool:
     """Whether it is a table, or a folder in which there is one."""
-    files = path.iterdir() if path.is_dir() else [path]
+    files = listed(path) if path.is_dir() else [path]
     return any(file.suffix.lower() in FORMATS for file in files)
 
 
@@ -331,64 +349,19 @@ def title(path: AnyPath | Sequence[AnyPath]) -> str:
     return whole.name if whole.is_dir() else whole.stem
 
 
-@contextmanager
-def reading(file: Path | str) -> Iterator[None]:
-    """What goes wrong in a file, in one line."""
-    import pyarrow
-
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
-        if mixed := re.search(r"Column\(/(.+)\) changed from (\w+) to (\w+)", str(error)):
-            name, first, then = mixed.groups()
-            raise LifelongError(
-                f"column {name!r} of {file} holds a {first} in one row and a {then} in another: "
-                "write all of them alike"
-            ) from None
-        if "Empty CSV" in str(error):
-            raise LifelongError(f"{file} holds no rows: give it a header and rows") from None
-        raise LifelongError(
-            f"cannot read {file}: {first_line(error)} (is it whole, and is its text UTF-8?)"
-        ) from None
-
-
-def _open(file: Path, text: Collection[str]) -> Source:
+def _open(file: Path, text: Collection[str], columns: int = COLUMNS) -> Source:
     """One file; of a CSV file, the columns named in ``text`` are read as they are written."""
-    import pyarrow
-    from pyarrow import csv, json, parquet
-
-    with reading(file):
-        size = file.stat().st_size
-        if size == 0:
-            raise LifelongError(f"{file} is empty: give it a header and rows")
-        if file.suffix.lower() == ".csv":
-            read = csv.read_csv(
-                file,
-                # One block, so that the whole of a column decides its type.
-                csv.ReadOptions(block_size=min(size + 1, 2**31 - 1)),
-                convert_options=csv.ConvertOptions(
-                    column_types=dict.fromkeys(text, pyarrow.string()), strings_can_be_null=True
-                ),
-            )
-            source = Source(file, read.schema, read.num_rows, read)
-        elif file.suffix.lower() == ".jsonl":
-            read = json.read_json(file, json.ReadOptions(block_size=min(size + 1, 2**31 - 1)))
-            source = Source(file, read.schema, read.num_rows, read)
-        else:
-            with parquet.ParquetFile(file) as opened:
-                source = Source(file, opened.schema_arrow, opened.metadata.num_rows)
-        names = Counter(source.schema.names)
-    for name, count in names.items():
-        if not name or name.startswith("__index_level_"):
-            raise LifelongError(
-                f"{file} has a column without a name: give it one, "
-                "or save it without the index (index=False in pandas)"
-            )
-        if count > 1:
-            raise LifelongError(f"{file} has {count} columns called {name!r}: rename them")
-    if source.rows == 0:
+    held = None
+    if regular(file).stat().st_size == 0:
+        raise LifelongError(f"{file} is empty: give it a header and rows")
+    if file.suffix.lower() == ".parquet":
+        schema, rows = parquet_rows(file)
+    else:
+        held = csv_table(file, text) if file.suffix.lower() == ".csv" else json_table(file, columns)
+        schema, rows = held.schema, held.num_rows
+    if rows == 0:
         raise LifelongError(f"{file} holds no rows: give it at least one")
-    return source
+    return Source(file, schema, rows, held)
 
 
 def _no_stray_text(source: Source, text: Collection[str]) -> None:
@@ -397,12 +370,16 @@ def _no_stray_text(source: Source, text: Collection[str]) -> None:
         return
     for name in source.text:
         column = source.held.column(name)
+        if name in text:
+            continue
         distinct = column.unique().drop_null().to_pylist()
-        if name not in text and 2 * sum(map(is_number, distinct)) > len(distinct):
-            row, value = next((i, v) for i, v in enumerate(column.to_pylist(), 1) if not is_number(v))
+        strange = {value for value in distinct if not is_number(value)}
+        if strange and 2 * sum(map(reads_as_number, distinct)) > len(distinct):
+            row, value = next((i, v) for i, v in enumerate(column.to_pylist(), 1) if v in strange)
             raise LifelongError(
                 f"column {name!r} of {source.file} holds {value[:40]!r} (row {row}), not a number as "
-                "most of its values: correct it, or write the numbers so that they read as text"
+                "most of its values: correct it (1000 or 0.5, not 1_000), "
+                "or write the numbers so that they read as text"
             )
 
 
@@ -433,11 +410,22 @@ def names_of(source: Source, name: str, first: int = 1) -> np.ndarray:
         )
     whole = column.combine_chunks()
     coded = whole if types.is_dictionary(whole.type) else whole.dictionary_encode()
-    names = [*label_names(coded.dictionary.to_pylist()), None]
+    names = [*label_names(values_of(coded.dictionary, name, source)), None]
     codes = coded.indices.fill_null(len(names) - 1).to_numpy()
     short = [n and re.sub(r"^([+-]?[0-9]+)\.0+$", r"\1", n) for n in names]
     _present(np.array([value is None for value in short])[codes], source, name, first)
     return np.array(short, object)[codes]
+
+
+def values_of(column: pyarrow.Array, name: str, source: Source) -> list[Any]:
+    """A column as values of Python, where they have such."""
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        what = "text that is not UTF-8: write it as UTF-8"
+    except (ValueError, OverflowError):
+        what = "dates or times beyond the years 1 to 9999: correct them, or write them as text"
+    raise LifelongError(f"column {name!r} of {source.file} holds {what}")
 
 
 def numbers_of(source: Source, names: Sequence[str]) -> np.ndarray:
@@ -451,27 +439,36 @@ def numbers_of(source: Source, names: Sequence[str]) -> np.ndarray:
             raise LifelongError(
                 f"column {name!r} of {source.file} holds {kind}, not numbers: correct it"
             )
-        values = compute.cast(table.column(name), float32(), safe=False)
-        columns.append(values.fill_null(np.nan).to_numpy())
+        values = compute.cast(table.column(name), float32(), safe=False).fill_null(np.nan).to_numpy()
+        beyond = np.abs(values) > LARGEST
+        if beyond.any():
+            raise LifelongError(
+                f"column {name!r} of {source.file} {BEYOND[0]} in row {beyond.argmax() + 1}: {BEYOND[1]}"
+            )
+        columns.append(values)
     return np.stack(columns, 1)
 
 
-def ids_of(source: Source) -> np.ndarray:
-    """The column ``id``: integers from 0, ``int64 [n]``."""
+def integers_of(source: Source, name: str) -> np.ndarray:
+    """A column of integers from 0, as the ids of samples are: ``int64 [n]``."""
     from pyarrow import ArrowInvalid, int64, types
 
-    values = source.read(["id"]).column("id")
-    _present(values.is_null(nan_is_null=True).to_numpy(), source, "id")
-    wrong = LifelongError(f"column 'id' of {source.file} must hold integers from 0: change or rename it")
-    if not types.is_integer(values.type):
+    if name not in source.schema.names:
+        raise _no_column(name, source.schema.names, source.file)
+    values = source.read([name]).column(name)
+    wrong = LifelongError(
+        f"column {name!r} of {source.file} must hold integers from 0: change or rename it"
+    )
+    if not (types.is_integer(values.type) or types.is_null(values.type)):
         raise wrong
+    _present(values.is_null(nan_is_null=True).to_numpy(), source, name)
     try:
-        ids = values.cast(int64()).to_numpy()
+        found = values.cast(int64()).to_numpy()
     except ArrowInvalid:
         raise wrong from None
-    if ids.min() < 0:
+    if found.min() < 0:
         raise wrong
-    return ids
+    return found
 
 
 def _present(missing: np.ndarray, source: Source, name: str, first: int = 1) -> None:

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import io
-import json
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import LifelongError, unknown
 from ..samples import Dataset, Samples
-from .download import given
+from .download import archive, given, members, told_names
+from .formats import (
+    COLUMNS,
+    csv_tables,
+    expanded,
+    json_tables,
+    parquet_rows,
+    parquet_tables,
+    regular,
+    there,
+)
 from .own import Table, partition
 from .tables import (
     AnyPath,
     Source,
     gather,
+    integers_of,
     is_tables,
     names_of,
     open_tables,
-    reading,
     table_files,
     title,
+    values_of,
 )
 
-BLOCK, LINES = 1 << 22, 1 << 14
-"""Bytes of a CSV file, and lines of a JSONL file or rows of a Parquet file, that are read at once."""
+if TYPE_CHECKING:
+    import pyarrow
+
 PUBLISHED = {
     "20newsgroups": ("20newsgroups", "posts to 20 news groups, by date, 14 MB to download"),
     "banking77": ("banking77", "questions to a bank, 77 intents (LIFELONG_DATA)"),
@@ -38,6 +47,10 @@ PUBLISHED = {
     "thucnews-titles": ("thucnews_title_zh", "Chinese headlines of 10 topics (LIFELONG_DATA)"),
 }
 """Name: (folder in LIFELONG_DATA, description)."""
+NEWS = "https://ndownloader.figshare.com/files/5975967"
+NEWS_SHA256 = "8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15c759fa66d95610"
+NEWS_MOST = 2**27
+"""Bytes that the archive of news groups may hold."""
 
 
 def texts(
@@ -47,17 +60,18 @@ def texts(
     by: str | None = None,
     test: AnyPath | Sequence[AnyPath] | None = None,
     name: str | None = None,
+    columns: int = COLUMNS,
 ) -> Dataset:
     """A data set of texts: ``x`` is ``object [n]``, strings.
 
     ``path`` is a ``.csv``, ``.jsonl`` or ``.parquet`` file, or a folder or a list of them, one a task,
     whose columns ``text`` and ``target`` are read; the rest is as :func:`table` has it: ``by``, ``id``,
-    ``test`` and what is held out without it.
+    ``test`` and what is held out without it, and ``columns``.
 
     Raises :class:`LifelongError` where a file cannot be read, or a text or label is missing.
     """
-    train = _rows(path, text, target, by, 0)
-    held = None if test is None else _rows(test, text, target, by, int(train.id.max()) + 1)
+    train = _rows(path, text, target, by, 0, columns)
+    held = None if test is None else _rows(test, text, target, by, len(train.id), columns)
     known = name or title(path)
     training, testing, classes = partition(known, train, held, column=by or "task")
     content = np.concatenate([t.x for t in (train, held) if t is not None])
@@ -67,7 +81,7 @@ def texts(
     def filled(samples: Samples) -> Samples:
         return samples.replace(x=content[[place[i] for i in samples.id.tolist()]])
 
-    return Dataset(known, filled(training), filled(testing), classes)
+    return Dataset(known, filled(training), filled(testing), classes, own_ids=train.own_ids)
 
 
 def unlabelled_texts(
@@ -82,7 +96,11 @@ def unlabelled_texts(
 
 
 def published(name: str) -> Dataset:
-    """A published set: from ``$LIFELONG_DATA``; 20newsgroups is else downloaded by scikit-learn."""
+    """A published set: from ``$LIFELONG_DATA``; 20newsgroups is else downloaded, once, to the cache.
+
+    Its posts are in the order in which scikit-learn's ``fetch_20newsgroups(shuffle=False)`` has them.
+    Raises :class:`LifelongError` where a set is not here, or damaged.
+    """
     if name not in PUBLISHED:
         raise unknown("data set of texts", name, PUBLISHED)
     folder = given(Path(PUBLISHED[name][0]))
@@ -93,44 +111,55 @@ def published(name: str) -> Dataset:
             f"{name} is not here: put train.parquet and test.parquet (columns text, label) into "
             f"$LIFELONG_DATA/{PUBLISHED[name][0]}"
         )
-    from sklearn.datasets import fetch_20newsgroups
+    path = archive(Path("20newsgroups/20news-bydate.tar.gz"), NEWS_SHA256, url=NEWS)
+    return _news(members(path, NEWS_MOST))
 
+
+def _news(files: dict[str, bytes]) -> Dataset:
+    """The data set of the posts' files, in the order that scikit-learn gives them.
+
+    The files are called ``20news-bydate-train/GROUP/NUMBER``, and ``-test``.
+    """
+    places = sorted(tuple(name.split("/")) for name in files if name.count("/") == 2)
+    groups = sorted({group for _, group, _ in places})
     parts, first = [], 0
-    for subset in ("train", "test"):
-        try:
-            found = fetch_20newsgroups(subset=subset, shuffle=False)
-        except OSError as error:
-            raise LifelongError(f"cannot download 20newsgroups: {error}") from None
-        x, y = np.array(found.data, object), found.target.astype(np.int64)
+    for part in ("train", "test"):
+        mine = [place for place in places if place[0] == f"20news-bydate-{part}"]
+        order = np.arange(len(mine))
+        np.random.RandomState(0).shuffle(order)
+        x, y = np.empty(len(mine), object), np.empty(len(mine), np.int64)
+        for row, place in enumerate(order):
+            x[row] = files["/".join(mine[place])].decode("latin1")
+            y[row] = groups.index(mine[place][1])
         parts.append(Samples(x=x, y=y, id=first + np.arange(len(y))))
         first += len(y)
-    return Dataset(name, parts[0], parts[1], tuple(found.target_names))
+    return Dataset("20newsgroups", parts[0], parts[1], tuple(groups))
 
 
 def _folder(name: str, folder: Path) -> Dataset:
     """``train.parquet`` and ``test.parquet``, their labels named in ``labels.json``."""
-    found = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-    names = found["label"] if isinstance(found, dict) else found
+    names = told_names(folder / "labels.json", "label")
     sources = [open_tables(folder / f"{part}.parquet", ["text"])[0] for part in ("train", "test")]
     parts, first = [], 0
     for source in sources:
-        y = source.read(["label"]).column("label").to_numpy().astype(np.int64)
+        y = integers_of(source, "label")
         more = [name for name in source.schema.names if name not in ("text", "label", "id")]
         columns = {name: names_of(source, name) for name in more}
         parts.append(Samples(x=_content(source, "text"), y=y, id=first + np.arange(len(y)), **columns))
         first += len(y)
-    return Dataset(name, parts[0], parts[1], tuple(names))
+    return Dataset(name, parts[0], parts[1], names)
 
 
 def blocks(
-    path: str, text: str = "text", target: str = "label"
+    path: str, text: str = "text", target: str = "label", columns: int = COLUMNS
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(texts, labels), ``object [n]`` each, some rows at a time: a file need not fit into memory.
 
     ``path`` is a ``.csv``, ``.jsonl`` or ``.parquet`` file, or ``-``: JSONL from standard input.
+    A JSONL file may have so many ``columns``: different keys. Raises as :func:`texts`.
     """
     first = 1
-    for source in _sources(path, [text, target]):
+    for source in _sources(path, columns):
         yield _content(source, text, first), names_of(source, target, first)
         first += source.rows
 
@@ -140,70 +169,53 @@ def has_column(path: AnyPath, name: str) -> bool:
 
     No more than a block of it is read: a file that flows by need not fit into memory.
     """
-    where = Path(path).expanduser()
-    if not where.exists() or not is_tables(where):
+    where = expanded(path)
+    if not there(where) or not is_tables(where):
         return False
-    first = next(_sources(str(table_files(where)[0][0]), []), None)
+    first = next(_sources(str(table_files(where)[0][0])), None)
     return first is not None and name in first.schema.names
 
 
-def _sources(path: str, columns: list[str]) -> Iterator[Source]:
-    import pyarrow
-    from pyarrow import csv, parquet
-
-    file, suffix = Path(path).expanduser(), Path(path).suffix.lower()
+def _sources(path: str, columns: int = COLUMNS) -> Iterator[Source]:
+    file, suffix = expanded(path), Path(path).suffix.lower()
     if path == "-":
-        yield from _lines(sys.stdin.buffer, "standard input")
+        tables = json_tables(sys.stdin.buffer, "standard input", columns)
+        yield from (_source(table, "standard input") for table in tables)
         return
-    if not file.is_file():
-        raise LifelongError(f"there is no file {path}: check the path")
-    with reading(file):
-        if suffix == ".jsonl":
-            with file.open("rb") as lines:
-                yield from _lines(lines, path)
-        elif suffix == ".csv":
-            types = csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pyarrow.string()), strings_can_be_null=True
-            )
-            with csv.open_csv(file, csv.ReadOptions(block_size=BLOCK), convert_options=types) as batches:
-                for batch in batches:
-                    yield _source(pyarrow.Table.from_batches([batch]), path)
-        elif suffix == ".parquet":
-            with parquet.ParquetFile(file) as opened:
-                for batch in opened.iter_batches(LINES):
-                    yield _source(pyarrow.Table.from_batches([batch]), path)
-        else:
-            raise LifelongError(f"cannot read {path}: give a .csv, .jsonl or .parquet file, or -")
+    regular(file)
+    if suffix == ".jsonl":
+        with file.open("rb") as lines:
+            yield from (_source(table, path) for table in json_tables(lines, path, columns))
+    elif suffix == ".csv":
+        yield from (_source(table, path) for table in csv_tables(file))
+    elif suffix == ".parquet":
+        parquet_rows(file)
+        yield from (_source(table, path) for table in parquet_tables(file))
+    else:
+        raise LifelongError(f"cannot read {path}: give a .csv, .jsonl or .parquet file, or -")
 
 
-def _lines(lines: IO[bytes], name: str) -> Iterator[Source]:
-    from pyarrow import json as arrow
-
-    while some := list(islice(lines, LINES)):
-        content = b"".join(some)
-        if content.strip():
-            with reading(name):
-                whole = arrow.ReadOptions(block_size=len(content) + 1)
-                table = arrow.read_json(io.BytesIO(content), whole)
-            yield _source(table, name)
-
-
-def _source(table, name: str) -> Source:
+def _source(table: pyarrow.Table, name: str) -> Source:
     return Source(name, table.schema, table.num_rows, table)
 
 
 def _rows(
-    paths: AnyPath | Sequence[AnyPath], text: str, target: str, by: str | None, first_id: int
+    paths: AnyPath | Sequence[AnyPath],
+    text: str,
+    target: str,
+    by: str | None,
+    first_id: int,
+    columns: int,
 ) -> Table:
     """The rows of files: texts, labels, tasks, ids."""
-    sources = open_tables(paths, [text, target] if by is None else [text, target, by])
+    sources = open_tables(paths, [text, target] if by is None else [text, target, by], columns)
     many = len(sources) > 1 or not isinstance(paths, str | Path) or Path(paths).is_dir()
     task = None
     if many and by is None:
         task = [Path(source.file).stem for source in sources for _ in range(source.rows)]
     x = np.concatenate([_content(source, text) for source in sources])
     rows = gather(sources, target, by, task, first_id=first_id)
-    return Table(rows.labels, rows.task, rows.id, x)
+    return Table(rows.labels, rows.task, rows.id, x, rows.own_ids)
 
 
 def _content(source: Source, name: str, first: int = 1) -> np.ndarray:
@@ -221,5 +233,5 @@ def _content(source: Source, name: str, first: int = 1) -> np.ndarray:
             f"column {name!r} of {source.file} has no value in row {row}: fill it or drop the row"
         )
     held = np.empty(len(column), object)
-    held[:] = column.to_pylist()
+    held[:] = values_of(column, name, source)
     return held
