@@ -143,7 +143,10 @@ class Spec:
         target: str | tuple[str, ...] = self.target
         if self.objective != "classification" and data.kind(self.data) == "tables":
             target = tuple(name.strip() for name in self.target.split(","))
-        return _dataset(self.data, target, self.by, self.test, self.scale, self.missing, self.image_size)
+        files = (_stamp(self.data), _stamp(self.test))
+        return _dataset(
+            self.data, target, self.by, self.test, self.scale, self.missing, self.image_size, files
+        )
 
     @property
     def linear(self) -> bool:
@@ -366,13 +369,25 @@ def _dataset(
     scale: str,
     missing: str,
     image_size: str | None,
+    files: tuple[Any, ...],
 ) -> Dataset:
+    """The data set; ``files`` are as they were when it was read."""
     if name in data.DATASETS:
         by = None  # a column that the data set has; the stream will look for it
     size = None if image_size is None else _size(image_size)
     return data.load(
         name, target=target, by=by, test=test, scale=scale, missing=missing, image_size=size
     )
+
+
+def _stamp(name: str | None) -> tuple[Any, ...]:
+    """Which files a path names, and when each was changed: what was read of them before is old then."""
+    path = Path(name or "").expanduser()
+    if name is None or name in data.DATASETS or not path.exists():
+        return ()
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    stats = [(str(file.absolute()), file.stat()) for file in files if file.exists()]
+    return tuple((file, stat.st_mtime_ns, stat.st_size, stat.st_ino) for file, stat in stats)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -431,4 +431,8 @@ def _kept(path: Path, learner: Learner, arrays: Arrays, whole: dict[str, Any]) -
     if extra.get("encoder") is not None:
         Encoder.from_json(extra["encoder"])
     ids = Ids.of(whole.get("ids"), arrays.get("ids"))
+    if "ids" not in whole:  # version 0.1.0 did not note them: those of the rows that are here
+        parts = [memory.samples for memory in learner.memories if memory.samples is not None]
+        for samples in [*parts, *guards]:
+            ids.add(samples.id)
     return Kept(extra, guards, ids, whole.get("version"), path, learner.position.task)

@@ -387,6 +387,10 @@ def evaluate(
     row: dict[str, list[float | None]] = {"aware": [], "agnostic": []}
     confusion = np.zeros((len(known), len(known)), int)
     for task in tests:
+        if not len(task.test):  # its rows were all forgotten
+            row["agnostic"].append(None)
+            row["aware"].append(None)
+            continue
         scores = learner.scores(task.test.x)
         columns = np.array([known.get(name, -1) for name in task.classes])
         y, own = columns[task.test.y], columns[np.unique(task.test.y)]
@@ -480,8 +484,10 @@ def read_model(path: Path) -> tuple[Incremental, Kept]:
                 raise LifelongError(f"{path} is damaged: a guard set has labels of no class")
             guards.append(Task(name, rows.take(slice(0)), rows, tuple(classes), "class"))
         encoder = None if whole["encoder"] is None else Encoder.from_json(whole["encoder"])
-        ids = Ids.of(whole.get("ids"), arrays.get("ids"))
-        return learner, Kept(dict(whole["result"]), guards, encoder, ids, whole.get("version"))
+        known = Ids.of(whole.get("ids"), arrays.get("ids"))
+        if "ids" not in whole and learner.keeps_rows:  # version 0.1.0 did not note them
+            known.add(learner._held())
+        return learner, Kept(dict(whole["result"]), guards, encoder, known, whole.get("version"))
 
 
 def names_of_columns(path: Path) -> list[str] | None:
