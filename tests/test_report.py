@@ -352,6 +352,24 @@ def test_seeds_and_methods_of_the_same_data_stay_together(one, other):
     assert len(groups({"schema": 1, "runs": runs})) == 1
 
 
+def updates(seed: int, count: int) -> list[dict[str, Any]]:
+    """A run of one task, and the records of so many updates of its model."""
+    keys = ["er-1-0a" + "".join(f"+{k}" for k in range(2, n + 2)) for n in range(count + 1)]
+    return [fake_run("er", seed, tasks=n + 1) | {"key": f"{seed}-{k}"} for n, k in enumerate(keys)]
+
+
+def test_of_updates_the_last_is_reported_beside_the_run():
+    found = groups({"schema": 1, "runs": updates(1, 3)})
+    assert [(group.length, group.updated) for group in found] == [(1, False), (4, True)]
+    page, _ = html.page({"schema": 1, "runs": updates(1, 2)})
+    assert Page(page).text.count("These models were updated") == 1
+
+
+def test_updates_of_one_model_are_reported_as_far_as_another_has_them():
+    found = groups({"schema": 1, "runs": updates(1, 3) + updates(2, 2)})
+    assert [(group.length, len(group.runs)) for group in found] == [(1, 2), (3, 2), (4, 1)]
+
+
 def test_confusion_and_recall_are_matched_by_class_name():
     a, b = fake_run("er", 1), fake_run("er", 2)
     a |= {"classes": ["2", "10"], "confusion": [[8, 2], [0, 10]], "recall": {"2": 0.8, "10": 1.0}}
