@@ -289,7 +289,13 @@ def test_scenarios_and_output_spaces_are_kept_apart():
     assert len(report.verdict(results).splitlines()) == 4
 
 
-def test_runs_over_other_data_of_the_same_name_are_never_mixed():
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages without figures."""
+    monkeypatch.setattr(figures, "draw", lambda name, alt, make: None)
+
+
+def test_runs_over_other_data_of_the_same_name_are_never_mixed(undrawn):
     results = {"schema": 1, "runs": []}
     for method, seed, data in (("er", 1, "aa"), ("er", 2, "aa"), ("naive", 1, "aa"), ("er", 1, "bb")):
         run = fake_run(method, seed, tasks=2) | {"fingerprint": f"{data}11112222-33334444"}
@@ -358,7 +364,7 @@ def updates(seed: int, count: int) -> list[dict[str, Any]]:
     return [fake_run("er", seed, tasks=n + 1) | {"key": f"{seed}-{k}"} for n, k in enumerate(keys)]
 
 
-def test_of_updates_the_last_is_reported_beside_the_run():
+def test_of_updates_the_last_is_reported_beside_the_run(undrawn):
     found = groups({"schema": 1, "runs": updates(1, 3)})
     assert [(group.length, group.updated) for group in found] == [(1, False), (4, True)]
     page, _ = html.page({"schema": 1, "runs": updates(1, 2)})

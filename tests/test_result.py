@@ -140,7 +140,10 @@ def test_damaged_bytes_are_refused_or_change_nothing(tmp_path, count):
 
 def test_without_a_digest_an_altered_result_is_refused_or_can_be_reported(tmp_path):
     run, path, fine = whole_run(), tmp_path / "results.json", 0
-    for place in places(run)[1:]:
+    kinds = {
+        tuple("*" if isinstance(key, int) else key for key in place): place for place in places(run)
+    }
+    for place in list(kinds.values())[1:]:
         for value in (None, "abc", -1, 1.5, True, [], {}, [[]], "1e9999", 10**30):
             path.write_text(json.dumps({"schema": 1, "runs": [altered(run, place, value)]}))
             try:
@@ -150,7 +153,7 @@ def test_without_a_digest_an_altered_result_is_refused_or_can_be_reported(tmp_pa
             fine += 1
             assert report.verdict(content)
             assert report.comparison(content)
-            if fine % 500 == 0:
+            if fine % 150 == 0:
                 report.html.page(content)
     assert fine > 100
 
