@@ -289,7 +289,13 @@ def test_scenarios_and_output_spaces_are_kept_apart():
     assert len(report.verdict(results).splitlines()) == 4
 
 
-def test_runs_over_other_data_of_the_same_name_are_never_mixed():
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages without figures."""
+    monkeypatch.setattr(figures, "draw", lambda name, alt, make: None)
+
+
+def test_runs_over_other_data_of_the_same_name_are_never_mixed(undrawn):
     results = {"schema": 1, "runs": []}
     for method, seed, data in (("er", 1, "aa"), ("er", 2, "aa"), ("naive", 1, "aa"), ("er", 1, "bb")):
         run = fake_run(method, seed, tasks=2) | {"fingerprint": f"{data}11112222-33334444"}
@@ -350,6 +356,24 @@ def test_what_cannot_be_compared_is_in_groups_of_their_own_with_titles_of_their_
 def test_seeds_and_methods_of_the_same_data_stay_together(one, other):
     runs = [fake_run("er", 1, tasks=2) | one, fake_run("cw", 2, tasks=2) | other]
     assert len(groups({"schema": 1, "runs": runs})) == 1
+
+
+def updates(seed: int, count: int) -> list[dict[str, Any]]:
+    """A run of one task, and the records of so many updates of its model."""
+    keys = ["er-1-0a" + "".join(f"+{k}" for k in range(2, n + 2)) for n in range(count + 1)]
+    return [fake_run("er", seed, tasks=n + 1) | {"key": f"{seed}-{k}"} for n, k in enumerate(keys)]
+
+
+def test_of_updates_the_last_is_reported_beside_the_run(undrawn):
+    found = groups({"schema": 1, "runs": updates(1, 3)})
+    assert [(group.length, group.updated) for group in found] == [(1, False), (4, True)]
+    page, _ = html.page({"schema": 1, "runs": updates(1, 2)})
+    assert Page(page).text.count("These models were updated") == 1
+
+
+def test_updates_of_one_model_are_reported_as_far_as_another_has_them():
+    found = groups({"schema": 1, "runs": updates(1, 3) + updates(2, 2)})
+    assert [(group.length, len(group.runs)) for group in found] == [(1, 2), (3, 2), (4, 1)]
 
 
 def test_confusion_and_recall_are_matched_by_class_name():

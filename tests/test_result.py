@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,14 @@ def test_the_digest_is_of_the_canonical_json():
     assert digest({"a": 1}) == "2c6b113b8dd15ffbded9860b43eb0c6c"  # of b2sum -l 128
 
 
+def test_runs_that_were_taken_out_or_changed_places_are_missed(tmp_path):
+    runs = [whole_run() | {"key": f"er-{n}-0a"} for n in range(3)]
+    content = bundle([Result(run) for run in runs])
+    for some in (content["runs"][:2], content["runs"][::-1], []):
+        told = refused(tmp_path / "results.json", content | {"runs": some})
+        assert "its runs are not those that were written" in told
+
+
 def test_a_file_without_digests_is_read(tmp_path):
     run = whole_run()
     (tmp_path / "results.json").write_text(json.dumps({"schema": 1, "runs": [run]}))
@@ -104,9 +113,37 @@ def test_any_alteration_is_refused_where_there_is_a_digest(tmp_path):
             assert "runs[0]" in refused(tmp_path / "results.json", {"schema": 1, "runs": [changed]})
 
 
+@pytest.mark.parametrize("count", [300, pytest.param(5000, marks=pytest.mark.slow)])
+def test_damaged_bytes_are_refused_or_change_nothing(tmp_path, count):
+    path, rng = tmp_path / "results.json", random.Random(count)
+    run = whole_run()
+    Result(run).save(path)
+    sound, refusals = path.read_bytes(), 0
+    for _ in range(count):
+        damaged, at = bytearray(sound), rng.randrange(len(sound))
+        match rng.randrange(4):
+            case 0:
+                damaged[at] ^= 1 << rng.randrange(8)
+            case 1:
+                del damaged[at : at + rng.randrange(1, 50)]
+            case 2:
+                damaged[at:at] = rng.choice([b"0", b"9", b" ", b"[[", b"null", b'"', b"\x00", b"e9"])
+            case 3:
+                del damaged[at:]
+        path.write_bytes(damaged)
+        try:
+            assert read(path)[0].data == run
+        except LifelongError:
+            refusals += 1
+    assert refusals > 0.8 * count
+
+
 def test_without_a_digest_an_altered_result_is_refused_or_can_be_reported(tmp_path):
     run, path, fine = whole_run(), tmp_path / "results.json", 0
-    for place in places(run)[1:]:
+    kinds = {
+        tuple("*" if isinstance(key, int) else key for key in place): place for place in places(run)
+    }
+    for place in list(kinds.values())[1:]:
         for value in (None, "abc", -1, 1.5, True, [], {}, [[]], "1e9999", 10**30):
             path.write_text(json.dumps({"schema": 1, "runs": [altered(run, place, value)]}))
             try:
@@ -116,7 +153,7 @@ def test_without_a_digest_an_altered_result_is_refused_or_can_be_reported(tmp_pa
             fine += 1
             assert report.verdict(content)
             assert report.comparison(content)
-            if fine % 120 == 0:
+            if fine % 150 == 0:
                 report.html.page(content)
     assert fine > 100
 

@@ -99,14 +99,15 @@ class Result:
 
 
 def bundle(results: Sequence[Result]) -> dict[str, Any]:
-    """The content of a result file: every entry with the digest that :func:`read` checks."""
+    """The content of a result file: every entry with its digest, and one of these, for :func:`read`."""
     runs = [{k: v for k, v in result.data.items() if k != "digest"} for result in results]
-    return {"schema": SCHEMA, "runs": [run | {"digest": digest(run)} for run in runs]}
+    runs = [run | {"digest": digest(run)} for run in runs]
+    return {"schema": SCHEMA, "digest": digest([run["digest"] for run in runs]), "runs": runs}
 
 
-def digest(entry: dict[str, Any]) -> str:
-    """BLAKE2b, 16 bytes in hexadecimal, of an entry's canonical JSON."""
-    canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def digest(value: Any) -> str:
+    """BLAKE2b, 16 bytes in hexadecimal, of the value's canonical JSON."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()
 
 
@@ -165,7 +166,10 @@ def read(path: Path) -> list[Result]:
         runs = content.get("runs")
         if not isinstance(runs, list):
             raise LifelongError("it has no list of runs")
-        return [checked(run, f"runs[{i}]") for i, run in enumerate(runs)]
+        results = [checked(run, f"runs[{i}]") for i, run in enumerate(runs)]
+        if "digest" in content and content["digest"] != digest([run.get("digest") for run in runs]):
+            raise LifelongError("its runs are not those that were written")
+        return results
     except LifelongError as error:
         raise LifelongError(
             f"{path} is damaged or is no result file: {error}; {_remedy(path)}"

@@ -257,7 +257,10 @@ class Group:
 
 
 def groups(results: dict[str, Any]) -> list[Group]:
-    """The groups of comparable runs, in order of appearance."""
+    """The groups of comparable runs, in order of appearance.
+
+    Left out are updates that later ones of the same models continue: those hold their R.
+    """
     if results.get("schema") != 1:
         raise LifelongError(f"results of schema {results.get('schema')!r}: this version reads 1")
     if not results.get("runs"):
@@ -276,7 +279,9 @@ def groups(results: dict[str, Any]) -> list[Group]:
         # A run done again replaces the earlier one.
         by_settings = sorted_runs.setdefault((*same, known.index(drawn)), {})
         by_settings.setdefault(settings, {})[run["seed"]] = run
-    firsts = [_first(by_settings) for by_settings in sorted_runs.values()]
+    parents = {run["key"].rpartition("+")[0] for run in results["runs"] if _updated(run)}
+    kept = [g for g in sorted_runs.values() if not _continued(g, parents)]
+    firsts = [_first(by_settings) for by_settings in kept]
     alike: dict[tuple, list[Run]] = {}
     for first in firsts:
         alike.setdefault((first["data"], first["scenario"]), []).append(first)
@@ -293,9 +298,15 @@ def groups(results: dict[str, Any]) -> list[Group]:
             other_data=prints[name] > 1,
             score=first.get("score", "accuracy"),
         )
-        for by_settings, first in zip(sorted_runs.values(), firsts, strict=True)
+        for by_settings, first in zip(kept, firsts, strict=True)
         for name in [(first["data"], first["scenario"])]
     ]
+
+
+def _continued(by_settings: dict[tuple, dict[int, Run]], parents: set[str]) -> bool:
+    """Whether all of these are updates, and of each there is the next."""
+    runs = [run for by_seed in by_settings.values() for run in by_seed.values()]
+    return all(_updated(run) and run["key"] in parents for run in runs)
 
 
 def _first(by_settings: dict[tuple, dict[int, Run]]) -> Run:

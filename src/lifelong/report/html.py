@@ -104,7 +104,8 @@ FORMULAS = {
     "Share of the gap closed": (
         "(A − A<sub>naive</sub>) / (A<sub>joint</sub> − A<sub>naive</sub>)",
         "0 % is as bad as learning with no care for the past, 100 % as good as learning everything"
-        " at once.",
+        " at once. Not given where joint is not known to be above naive (one seed, or an interval that"
+        " holds zero), for a method that is not between the two, and for linear learners.",
     ),
     "95 % interval": (
         "mean(d) ± t<sub>0.975, n−1</sub> · sd(d) / √n",
@@ -616,8 +617,9 @@ class Section:
 
 
 _UPDATED = (
-    "These models were updated: from the first update on, each task is judged on up to 1,000 of its test"
-    " rows, before and after the update."
+    "These models were updated: from the first update on, each task is judged on up to 1,000 of its"
+    " test rows, before and after the update. Costs are those of the last update. Updates before it are"
+    " in the result file; their accuracies are rows of this R."
 )
 _COSTS = (
     "seconds",
