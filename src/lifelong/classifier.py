@@ -197,7 +197,9 @@ class Neural(BaseEstimator):
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
         learner: Learner | None = fitted.get("learner_")
         state = None if learner is None or learner.inputs is None else learner.state()
-        before = {name: value if value is learner else copy.copy(value) for name, value in fitted.items()}
+        before = {
+            name: value if value is learner else copy.copy(value) for name, value in fitted.items()
+        }
         try:
             yield
         except BaseException:

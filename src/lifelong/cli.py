@@ -30,7 +30,7 @@ from .interrupts import SAYS, leave, signals
 from .method import part_names
 from .names import printable
 from .result import Result, bundle, read
-from .runner import TimeUp
+from .runner import TimeUp, collect
 from .spec import OF_NETWORKS, Spec
 
 if TYPE_CHECKING:
@@ -327,6 +327,8 @@ def report(
     folder: Annotated[Path, typer.Argument(help="the folder of the runs", metavar="DIR")],
 ) -> None:
     """Write the report of a folder's runs."""
+    if not (folder / "results.json").exists() and (folder / "runs").is_dir():
+        collect(folder)
     results = read(folder / "results.json")
     if not results:
         raise LifelongError(f"{folder} has no finished run: start one with lifelong run --out {folder}")

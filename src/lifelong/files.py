@@ -148,7 +148,13 @@ def _cannot_write(path: Path, error: OSError) -> NoReturn:
 # ---- JSON
 def write_json(path: Path, value: Any) -> None:
     """Indented JSON; NaN and infinity are refused."""
-    write(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write(path, as_json(value))
+
+
+def as_json(value: Any) -> bytes:
+    """Indented JSON in UTF-8; half of a surrogate pair is written as an escape."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")
 
 
 def read_json(path: Path) -> Any:

@@ -65,7 +65,9 @@ class Position:
         for name in ("task", "phase", "step"):
             value = getattr(self, name)
             require(type(value) is int and value >= 0, f"the position's {name} is {value!r}")
-        require(type(self.learning) is bool and type(self.mark) is str, "the position is of another type")
+        require(
+            type(self.learning) is bool and type(self.mark) is str, "the position is of another type"
+        )
         require(type(self.memo) is dict, "the detector's numbers are of another type")
         ends = self.ends
         fine = type(ends) is list and all(type(e) is int for e in ends) and ends == sorted(set(ends))

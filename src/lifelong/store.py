@@ -17,6 +17,7 @@ from .files import read_arrays, read_manifest, write_arrays
 from .ids import Ids
 from .optimize import Optimizer, Schedule
 from .optimize.optimizers import OPTIMIZERS
+from .result import checked
 from .samples import Samples
 
 if TYPE_CHECKING:
@@ -239,7 +240,9 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
     learner.position, learner.rng = position, generator
     learner.initial_parameters = manifest["initial_parameters"]
     counts = {"class": len(classes) if learner.backend.width else 0, "task": len(learner.heads)}
-    require(manifest["backend"]["counts"] == counts, "the network has another number of classes, or tasks")
+    require(
+        manifest["backend"]["counts"] == counts, "the network has another number of classes, or tasks"
+    )
     learner.remodel()
     learner.backend.restore(_below(arrays, "backend/"), manifest["backend"])
     known = {"inputs", *(f"backend/{name}" for name in _below(arrays, "backend/"))}
@@ -310,7 +313,9 @@ def _check_labels(learner: Learner, manifest: dict[str, Any]) -> None:
 def _check_columns(columns: Any, count: int) -> None:
     """Refuse what are not different whole numbers below ``count``."""
     fine = type(columns) is list and all(type(c) is int and 0 <= c < count for c in columns)
-    require(fine and len(set(columns)) == len(columns), f"{columns!r} are not different columns of {count}")
+    require(
+        fine and len(set(columns)) == len(columns), f"{columns!r} are not different columns of {count}"
+    )
 
 
 def _below(arrays: Arrays, prefix: str) -> Arrays:
@@ -428,6 +433,8 @@ def _kept(path: Path, learner: Learner, arrays: Arrays, whole: dict[str, Any]) -
         ):
             raise LifelongError(f"{path} is damaged: a guard set has labels of no class")
     extra = dict(whole["extra"])
+    if extra.get("result") is not None:
+        extra["result"] = checked(extra["result"], str(path)).data
     if extra.get("encoder") is not None:
         Encoder.from_json(extra["encoder"])
     ids = Ids.of(whole.get("ids"), arrays.get("ids"))

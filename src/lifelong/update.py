@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -351,7 +352,9 @@ def numbered(data: Dataset, ids: Ids) -> tuple[Samples, Samples]:
 def continued(record: dict[str, Any], data: Dataset) -> dict[str, Any]:
     """What names a run, one task later."""
     names = [*record["tasks"], data.name]
+    files = [record.get("fingerprint", ""), data.train.fingerprint(), data.test.fingerprint()]
     return {
+        "fingerprint": hashlib.blake2b("+".join(files).encode(), digest_size=8).hexdigest(),
         "key": f"{record['key']}+{len(names)}",
         "data": " + ".join(dict.fromkeys([*record["data"].split(" + "), data.name])),
         "tasks": names,

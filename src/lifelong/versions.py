@@ -7,7 +7,6 @@ use, and which ones were; it is replaced last, so that whatever is interrupted b
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 
 from .errors import LifelongError
 from .files import (
+    as_json,
     delete,
     lock,
     read_arrays,
@@ -326,7 +326,7 @@ def gather(folder: Path) -> list[Result]:
     results = [result for file in files for result in read(file)]
     content = bundle(results)
     target = folder / "results.json"
-    whole = (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    whole = as_json(content)
     if not target.is_file() or target.read_bytes() != whole:
         write(target, whole)
     return results

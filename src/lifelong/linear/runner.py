@@ -24,7 +24,7 @@ from ..errors import LifelongError, at_least, intact, unknown
 from ..files import lock, read_arrays, read_manifest, write_arrays
 from ..ids import Ids
 from ..progress import Report, bar
-from ..result import Result
+from ..result import Result, checked
 from ..runner import TimeUp, finish, peak_memory, reset_peak_memory, versions
 from ..samples import Dataset, Samples
 from ..stream import Stream, Task
@@ -408,7 +408,8 @@ def measured(learner: Incremental, book: Book) -> dict[str, Any]:
     rows = {kind: [row[kind] for row in book.rows] for kind in ("aware", "agnostic")}
     summary = metrics.summarize(metrics.matrix(rows["agnostic"]), None, [])
     recall, summary["balanced_accuracy"] = metrics.per_class(np.array(book.confusion))
-    summary["prequential_accuracy"] = book.hits / book.met
+    asked = learner.by_row or book.truth
+    summary["prequential_accuracy"] = book.hits / book.met if asked else None
     classes = [str(name) for name in learner.classes_.tolist()]
     parameters = learner.parameters
     return {
@@ -487,7 +488,8 @@ def read_model(path: Path) -> tuple[Incremental, Kept]:
         known = Ids.of(whole.get("ids"), arrays.get("ids"))
         if "ids" not in whole and learner.keeps_rows:  # version 0.1.0 did not note them
             known.add(learner._held())
-        return learner, Kept(dict(whole["result"]), guards, encoder, known, whole.get("version"))
+        result = checked(whole["result"], str(path)).data
+        return learner, Kept(result, guards, encoder, known, whole.get("version"))
 
 
 def names_of_columns(path: Path) -> list[str] | None:
