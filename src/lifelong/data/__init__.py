@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..errors import LifelongError, unknown
 from ..samples import Dataset
 from .encoder import Encoder
-from .formats import expanded, there
+from .formats import expanded
 from .frameworks import from_huggingface, from_tensorflow, from_torch
 from .images import images, is_images
 from .own import arrays, npz
@@ -74,7 +74,7 @@ def kind(name_or_path: AnyPath) -> str:
     given, path = str(name_or_path), expanded(name_or_path)
     if given in DATASETS:
         return "data sets with a name"
-    if not there(path):
+    if not path.exists():
         if path.suffix or len(path.parts) > 1:
             names = ", ".join([*DATASETS, *TEXTS])
             raise LifelongError(f"there is no file {given!r}: check the path, or choose from {names}")

@@ -20,7 +20,6 @@ from .formats import (
     parquet_rows,
     parquet_tables,
     regular,
-    there,
 )
 from .own import Table, partition
 from .tables import (
@@ -111,7 +110,7 @@ def published(name: str) -> Dataset:
             f"{name} is not here: put train.parquet and test.parquet (columns text, label) into "
             f"$LIFELONG_DATA/{PUBLISHED[name][0]}"
         )
-    path = archive(Path("20newsgroups/20news-bydate.tar.gz"), NEWS_SHA256, url=NEWS)
+    path = archive(Path("20newsgroups/20news-bydate.tar.gz"), NEWS_SHA256, url=NEWS, most=NEWS_MOST)
     return _news(members(path, NEWS_MOST))
 
 
@@ -170,7 +169,7 @@ def has_column(path: AnyPath, name: str) -> bool:
     No more than a block of it is read: a file that flows by need not fit into memory.
     """
     where = expanded(path)
-    if not there(where) or not is_tables(where):
+    if not where.exists() or not is_tables(where):
         return False
     first = next(_sources(str(table_files(where)[0][0])), None)
     return first is not None and name in first.schema.names
