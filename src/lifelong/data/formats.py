@@ -44,7 +44,7 @@ def regular(path: Path) -> Path:
     if stat.S_ISDIR(mode):
         raise LifelongError(f"{path} is a folder: give a file")
     if not stat.S_ISREG(mode):
-        raise LifelongError(f"{path} is a pipe or a device: give a file on disk")
+        raise LifelongError(f"{path} is a pipe or a device, not a file: check the path")
     return path
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import LifelongError, unknown
 from ..samples import Dataset, Samples
-from .download import archive, given, members, told_names
+from .download import archive, class_names, given, members
 from .formats import (
     COLUMNS,
     csv_tables,
@@ -137,7 +137,7 @@ def _news(files: dict[str, bytes]) -> Dataset:
 
 def _folder(name: str, folder: Path) -> Dataset:
     """``train.parquet`` and ``test.parquet``, their labels named in ``labels.json``."""
-    names = told_names(folder / "labels.json", "label")
+    names = class_names(folder / "labels.json", "label")
     sources = [open_tables(folder / f"{part}.parquet", ["text"])[0] for part in ("train", "test")]
     parts, first = [], 0
     for source in sources:
