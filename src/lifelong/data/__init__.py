@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..errors import LifelongError, unknown
 from ..samples import Dataset
 from .encoder import Encoder
-from .formats import expanded, there
+from .formats import COLUMNS, expanded
 from .frameworks import from_huggingface, from_tensorflow, from_torch
 from .images import images, is_images
 from .own import arrays, npz
@@ -61,7 +61,7 @@ DATASETS: dict[str, Entry] = {
 
 
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "tables": ("target", "by", "test", "scale", "missing"),
+    "tables": ("target", "by", "test", "scale", "missing", "columns"),
     "images": ("test", "image_size"),
     "arrays": (),
     "data sets with a name": (),
@@ -74,7 +74,7 @@ def kind(name_or_path: AnyPath) -> str:
     given, path = str(name_or_path), expanded(name_or_path)
     if given in DATASETS:
         return "data sets with a name"
-    if not there(path):
+    if not path.exists():
         if path.suffix or len(path.parts) > 1:
             names = ", ".join([*DATASETS, *TEXTS])
             raise LifelongError(f"there is no file {given!r}: check the path, or choose from {names}")
@@ -93,18 +93,19 @@ def load(
     scale: str = "first",
     missing: str = "refuse",
     image_size: Sequence[int] | int | None = None,
+    columns: int | None = None,
 ) -> Dataset:
     """A data set by its name in ``DATASETS``, or of files.
 
     A path is a ``.csv`` or ``.parquet`` file or a folder of them (see :func:`table`, which takes
-    ``target``, ``by``, ``test``, ``scale`` and ``missing``), a folder with one folder of images a
-    class (see :func:`images`, which takes ``test`` and ``image_size``), or an ``.npz`` file of
-    arrays x, y and perhaps x_test, y_test, task and task_test (see :func:`arrays`). A name comes
+    ``target``, ``by``, ``test``, ``scale``, ``missing`` and ``columns``), a folder with one folder of
+    images a class (see :func:`images`, which takes ``test`` and ``image_size``), or an ``.npz`` file
+    of arrays x, y and perhaps x_test, y_test, task and task_test (see :func:`arrays`). A name comes
     before a path: a folder called ``mnist`` is ``./mnist``. Raises :class:`LifelongError` where there
     is neither, or an option means nothing for this kind of data.
     """
     what = kind(name_or_path)
-    options = {"by": by, "test": test, "image_size": image_size} | {
+    options = {"by": by, "test": test, "image_size": image_size, "columns": columns} | {
         "target": None if target == "label" else target,
         "scale": None if scale == "first" else scale,
         "missing": None if missing == "refuse" else missing,
@@ -114,7 +115,8 @@ def load(
             takers = " and ".join(k for k, known in OPTIONS.items() if option in known)
             raise LifelongError(f"{option} is for {takers}: {str(name_or_path)!r} takes none")
     if what == "tables":
-        return table(name_or_path, target, by, test, scale=scale, missing=missing)
+        most = COLUMNS if columns is None else columns
+        return table(name_or_path, target, by, test, scale=scale, missing=missing, columns=most)
     if what == "images":
         return images(name_or_path, test, image_size)
     return npz(expanded(name_or_path)) if what == "arrays" else DATASETS[str(name_or_path)].load()

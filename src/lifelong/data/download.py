@@ -110,7 +110,7 @@ def members(path: Path, most: int) -> dict[str, bytes]:
     return found
 
 
-def told_json(path: Path) -> Any:
+def small_json(path: Path) -> Any:
     """What a small JSON file beside a data set holds. Raises :class:`LifelongError` where it is none."""
     if regular(path).stat().st_size > NAMES_MOST:
         raise LifelongError(f"{path} is larger than {size(NAMES_MOST)}: it should hold names")
@@ -120,9 +120,9 @@ def told_json(path: Path) -> Any:
         raise LifelongError(f"{path} is not JSON ({first_line(error)}): write it anew") from None
 
 
-def told_names(path: Path, key: str) -> tuple[str, ...]:
+def class_names(path: Path, key: str) -> tuple[str, ...]:
     """The names of the classes: a list in a JSON file, or one under ``key`` there."""
-    found = told_json(path)
+    found = small_json(path)
     names = found.get(key) if isinstance(found, dict) else found
     if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
         raise LifelongError(f'{path} holds no list of names (of {key!r}): write one, as in ["a", "b"]')
@@ -144,7 +144,7 @@ def _find(file: Path, url: str, check: Callable[[Path], T | None], most: int) ->
 
 
 def _reply(url: str) -> http.client.HTTPResponse:
-    """What a server answers. Only https follows https; http, as of a mirror at hand, leads to both."""
+    """What a server answers. A redirect from https to anything else is refused."""
     import urllib.error
     import urllib.request
 

@@ -6,8 +6,8 @@ first task, is kept with the model, and never changes: later files are encoded a
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -197,7 +197,7 @@ def _column(value: Any) -> Column:
     if type(size) is not int or not 1 <= size <= (WIDEST if kind == "vector" else 1):
         raise _damaged(f"column {name!r} cannot be of size {size!r}")
     mean, sd, fill = (value[part] for part in ("mean", "sd", "fill"))
-    if not all(type(v) in (int, float) and abs(v) < math.inf for v in (mean, sd, fill)):
+    if not all(type(v) in (int, float) and abs(v) <= sys.float_info.max for v in (mean, sd, fill)):
         raise _damaged(f"a statistic of column {name!r} is no finite number")
     if sd <= 0:
         raise _damaged(f"the deviation of column {name!r} is not above 0")

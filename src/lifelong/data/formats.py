@@ -44,24 +44,21 @@ def regular(path: Path) -> Path:
     if stat.S_ISDIR(mode):
         raise LifelongError(f"{path} is a folder: give a file")
     if not stat.S_ISREG(mode):
-        raise LifelongError(f"{path} is a pipe or a device: give a file on disk")
+        raise LifelongError(f"{path} is a pipe or a device, not a file: check the path")
     return path
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """The path, ``~`` being the home folder."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise LifelongError(f"there is no file {path}: its home folder is unknown") from None
+    """The path, ``~`` being the home folder, of what may be there or not.
 
-
-def there(path: Path) -> bool:
-    """Whether there is a file or folder. Raises :class:`LifelongError` where nobody may look."""
+    Raises :class:`LifelongError` where nobody can tell.
+    """
     try:
-        return path.exists()
-    except OSError as error:
+        whole = Path(path).expanduser()
+        whole.exists()
+    except (OSError, RuntimeError) as error:
         raise LifelongError(f"cannot read {path}: {first_line(error)}") from None
+    return whole
 
 
 def listed(folder: Path) -> list[Path]:
@@ -289,10 +286,10 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
         raise LifelongError(f"{where} is not UTF-8: save the file as UTF-8") from None
     except ValueError as error:
         raise LifelongError(
-            f"{where} is not JSON ({first_line(error)}): write one object a line"
+            f"{where} is no JSON object ({first_line(error)}): write one a line"
         ) from None
     if not isinstance(row, dict):
-        raise LifelongError(f'{where} is no JSON object: write one a line, as in {{"a": 1}}')
+        raise LifelongError(f"{where} is no JSON object: write one a line")
     return row
 
 

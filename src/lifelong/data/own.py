@@ -126,7 +126,10 @@ def read_npz(path: Path, needed: str = "x") -> dict[str, np.ndarray]:
         with zipfile.ZipFile(regular(path)) as file:
             parts = file.infolist()
             afford(2 * sum(part.file_size for part in parts), f"reading {path}")
-            found = {part.filename.removesuffix(".npy"): _part(file, part, path) for part in parts}
+            names = [part.filename.removesuffix(".npy") for part in parts]
+            if len(set(names)) < len(names):
+                raise LifelongError(f"{path} holds two arrays of one name: save it anew")
+            found = {name: _part(file, part, path) for name, part in zip(names, parts, strict=True)}
     except LifelongError:
         raise
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:

@@ -15,7 +15,7 @@ import numpy as np
 from ..budget import size
 from ..errors import LifelongError
 from ..samples import Dataset, Samples
-from .download import MOST, archive, fetch, given, members, told_json, told_names
+from .download import MOST, archive, class_names, fetch, given, members, small_json
 from .images import stack
 from .own import read_npz
 from .tables import Source, integers_of, open_tables
@@ -184,7 +184,7 @@ def _photos(name: str, target: str) -> Dataset | None:
         y = integers_of(source, target)
         x = stack([io.BytesIO(content) for content in _encoded(source, "img")], (32, 32, 3))
         parts.append(Samples(x=x, y=y, id=np.arange(start, start := start + len(y))))
-    return Dataset(name, parts[0], parts[1], told_names(folder / "labels.json", target))
+    return Dataset(name, parts[0], parts[1], class_names(folder / "labels.json", target))
 
 
 def _encoded(source: Source, name: str) -> list[bytes]:
@@ -221,7 +221,7 @@ def _alphabets(name: str, source: str) -> list[tuple[str, np.ndarray]]:
     if drawings.ndim != 4 or drawings.dtype.kind not in "bu":
         raise LifelongError(f"{found} holds no drawings [characters, drawers, height, width]")
     path = found.parent / "alphabets.json"
-    told = told_json(path)
+    told = small_json(path)
     try:
         ranges = [(str(r["alphabet"]), int(r["start"]), int(r["stop"])) for r in told[name]]
     except (KeyError, TypeError, ValueError):

@@ -424,7 +424,9 @@ def values_of(column: pyarrow.Array, name: str, source: Source) -> list[Any]:
     except UnicodeDecodeError:
         what = "text that is not UTF-8: write it as UTF-8"
     except (ValueError, OverflowError):
-        what = "dates or times beyond the years 1 to 9999: correct them, or write them as text"
+        what = (
+            "dates or times beyond the years 1 to 9999 or too fine: correct them, or write them as text"
+        )
     raise LifelongError(f"column {name!r} of {source.file} holds {what}")
 
 

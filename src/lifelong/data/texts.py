@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import LifelongError, unknown
 from ..samples import Dataset, Samples
-from .download import archive, given, members, told_names
+from .download import archive, class_names, given, members
 from .formats import (
     COLUMNS,
     csv_tables,
@@ -20,7 +20,6 @@ from .formats import (
     parquet_rows,
     parquet_tables,
     regular,
-    there,
 )
 from .own import Table, partition
 from .tables import (
@@ -111,7 +110,7 @@ def published(name: str) -> Dataset:
             f"{name} is not here: put train.parquet and test.parquet (columns text, label) into "
             f"$LIFELONG_DATA/{PUBLISHED[name][0]}"
         )
-    path = archive(Path("20newsgroups/20news-bydate.tar.gz"), NEWS_SHA256, url=NEWS)
+    path = archive(Path("20newsgroups/20news-bydate.tar.gz"), NEWS_SHA256, url=NEWS, most=NEWS_MOST)
     return _news(members(path, NEWS_MOST))
 
 
@@ -138,7 +137,7 @@ def _news(files: dict[str, bytes]) -> Dataset:
 
 def _folder(name: str, folder: Path) -> Dataset:
     """``train.parquet`` and ``test.parquet``, their labels named in ``labels.json``."""
-    names = told_names(folder / "labels.json", "label")
+    names = class_names(folder / "labels.json", "label")
     sources = [open_tables(folder / f"{part}.parquet", ["text"])[0] for part in ("train", "test")]
     parts, first = [], 0
     for source in sources:
@@ -170,7 +169,7 @@ def has_column(path: AnyPath, name: str) -> bool:
     No more than a block of it is read: a file that flows by need not fit into memory.
     """
     where = expanded(path)
-    if not there(where) or not is_tables(where):
+    if not where.exists() or not is_tables(where):
         return False
     first = next(_sources(str(table_files(where)[0][0])), None)
     return first is not None and name in first.schema.names
