@@ -127,17 +127,31 @@ class _File:
         self.file.close()
 
 
-def call(words: list[str], folder: Path, at: int = 0, mode: str = "") -> tuple[int, str, str, int]:
-    """Run the command line in a child: (exit code, output, errors, how many changes it made)."""
+@dataclass(frozen=True)
+class Done:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+    changes: int
+    """How often it changed files."""
+    peak: int
+    """Bytes of memory that its process held at most."""
+
+
+def call(words: list[str], folder: Path, at: int = 0, mode: str = "", seconds: int = 300) -> Done:
+    """Run the command line in a child, in this folder; it is ended after so many seconds."""
     files = [folder.parent / f"{folder.name}.{name}" for name in ("out", "err", "count")]
     child = os.fork()
     if child == 0:
+        signal.alarm(seconds)
         _child(words, folder, files, at, mode)
-    _, status = os.waitpid(child, 0)
-    out, err, count = (file.read_text() if file.exists() else "" for file in files)
+    _, status, used = os.wait4(child, 0)
+    out, err, count = (file.read_text(errors="replace") if file.exists() else "" for file in files)
     for file in files:
         file.unlink(missing_ok=True)
-    return os.waitstatus_to_exitcode(status), out, err, int(count or 0)
+    return Done(os.waitstatus_to_exitcode(status), out, err, int(count or 0), 1024 * used.ru_maxrss)
 
 
 def _child(words: list[str], folder: Path, files: list[Path], at: int, mode: str) -> None:
@@ -242,12 +256,12 @@ def write_data(folder: Path) -> None:
 def answers(case: Case, folder: Path) -> Any:
     """What the model in use answers; None where there is none."""
     assert case.ask is not None
-    code, out, err, _ = call(case.ask, folder)
-    if code == 0:
-        return json.loads(out)["predictions"]
-    if code == 2 and err.startswith("error: no model"):
+    done = call(case.ask, folder)
+    if done.code == 0:
+        return json.loads(done.out)["predictions"]
+    if done.code == 2 and done.err.startswith("error: no model"):
         return None
-    return f"exit {code}: {err}"
+    return f"exit {done.code}: {done.err}"
 
 
 def results(folder: Path) -> list[dict[str, Any]]:
@@ -271,11 +285,11 @@ def judge(case: Case, mode: str, at: int, start: Path, straight: Path, place: Pa
     """Disturb the n-th change, look at the folder, repeat; False where the command was done before."""
     folder = place / f"{at}"
     shutil.copytree(start, folder)
-    code, _, err, count = call(case.command, folder, at, mode)
-    if mode != "killed" and code == 0 and count < at:
+    done = call(case.command, folder, at, mode)
+    if mode != "killed" and done.code == 0 and done.changes < at:
         shutil.rmtree(folder)
         return False
-    if mode == "killed" and code != -signal.SIGKILL:
+    if mode == "killed" and done.code != -signal.SIGKILL:
         shutil.rmtree(folder)
         return False
     case.tried[mode] += 1
@@ -284,8 +298,8 @@ def judge(case: Case, mode: str, at: int, start: Path, straight: Path, place: Pa
         case.wrong[f"{mode}: {what}"] += 1
         print(f"{case.name}, change {at}, {mode}: {what}", file=sys.stderr)
 
-    if mode != "killed" and (code not in (0, 2) or len(err.strip().splitlines()) > 1):
-        wrong(f"exit {code}, {err.strip()[-200:]}")
+    if mode != "killed" and (done.code not in (0, 2) or len(done.err.strip().splitlines()) > 1):
+        wrong(f"exit {done.code}, {done.err.strip()[-200:]}")
     old, new, now = answers(case, start), answers(case, straight), answers(case, folder)
     if now not in (old, new):
         wrong(f"answers of no whole version: {now!r:.200}")
@@ -303,9 +317,9 @@ def judge(case: Case, mode: str, at: int, start: Path, straight: Path, place: Pa
     shown = {run["key"] for run in results(folder)} - known
     if now == old != new and any("+" in key.rpartition("-")[2] for key in shown):
         wrong(f"a phantom in the results: {shown}")
-    code, _, err, _ = call(case.command, folder)
-    if code != 0:
-        wrong(f"the repeat is refused: {err.strip()[-300:]}")
+    done = call(case.command, folder)
+    if done.code != 0:
+        wrong(f"the repeat is refused: {done.err.strip()[-300:]}")
     if answers(case, folder) != new:
         wrong("the repeat ends elsewhere")
     if results(folder) != results(straight):
@@ -325,11 +339,11 @@ def attack(case: Case, mode: str, every: int = 1) -> None:
         start.mkdir()
         write_data(start)
         for words in case.before:
-            code, _, err, _ = call(words, start)
-            assert code in (0, 4), err
+            done = call(words, start)
+            assert done.code in (0, 4), done.err
         shutil.copytree(start, straight)
-        code, _, err, _ = call(case.command, straight)
-        assert code == 0, err
+        done = call(case.command, straight)
+        assert done.code == 0, done.err
         at = 1
         while judge(case, mode, at, start, straight, place):
             at += every

@@ -154,9 +154,9 @@ def test_more_keys_than_columns_are_refused_before_they_take_memory(tmp_path):
     finally:
         tracemalloc.stop()
     path.write_text(lines(20))
-    assert "more than 2 different keys" in refused(table, path, columns=2)
-    assert len(load(path, columns=3).classes) == 2
-    assert "more than 2 different keys" in refused(load, path, columns=2)
+    assert "more than 2 different keys" in refused(table, path, most_columns=2)
+    assert len(load(path, most_columns=3).classes) == 2
+    assert "more than 2 different keys" in refused(load, path, most_columns=2)
 
 
 def test_a_line_without_an_end_is_not_read_to_it(tmp_path, monkeypatch):

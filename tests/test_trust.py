@@ -153,7 +153,9 @@ def test_a_model_beyond_the_memory_is_refused_before_it_is_made(model):
     "model", [ll.models.mlp(7, 5), ll.models.cnn(3, features=6), ll.models.resnet18(2), ll.models.vae(6)]
 )
 def test_parameters_are_counted_without_making_them(model):
-    learner = helpers.learner("naive", model, objective="reconstruction" if "VAE" in repr(model) else "classification")
+    learner = helpers.learner(
+        "naive", model, objective="reconstruction" if "VAE" in repr(model) else "classification"
+    )
     learner.build(np.zeros((1, 8, 8), np.float32))
     assert learner.backend._planned(model, (8, 8)) == learner.parameters
 

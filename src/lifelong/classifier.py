@@ -24,6 +24,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import models
+from .data.encoder import deviation
 from .errors import LifelongError, intact, require
 from .learner import Learner
 from .linear.estimator import Incremental
@@ -39,8 +40,6 @@ from .stream import Task
 
 EPOCHS = 30
 """Passes over the rows of a call, unless they are given."""
-CONSTANT = 1e-6
-"""Columns whose standard deviation is below this share of their mean are taken for constant."""
 PLAIN = (type(None), bool, int, float, str)
 """Arguments that JSON knows; the others are in the learner's own file."""
 
@@ -179,8 +178,7 @@ class Neural(BaseEstimator):
             if name not in self.scales_:
                 axis = 0 if values.ndim == 2 else None
                 mean, sd = values.mean(axis, np.float64), values.std(axis, np.float64)
-                least = CONSTANT * np.maximum(np.abs(mean), np.finfo(float).tiny)
-                self.scales_[name] = mean, np.where(sd > least, sd, 1.0)
+                self.scales_[name] = mean, deviation(mean, sd)
             mean, sd = self.scales_[name]
             values = (values - mean) / sd
         with np.errstate(over="ignore"):

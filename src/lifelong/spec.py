@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import data, detection, models
+from .data.formats import COLUMNS
 from .errors import LifelongError, accept, at_least, of_types, unknown
 from .method import part_names
 from .optimize import Schedule, optimizer
@@ -72,6 +73,7 @@ class Spec:
     objective: str = option("classification", "classification, multi-label or regression")
     scale: str = option("first", "table: scale numbers by the first task's mean and sd; or none")
     missing: str = option("refuse", "missing table values: refuse, mean (of the first task), indicator")
+    most_columns: int | None = option(None, "JSONL: different keys at most (default: 10,000)")
     image_size: str | None = option(None, "resize the images of a folder: 32x32, or 32")
     model: str = option("mlp", "mlp, mlp:100,100, cnn:32,64 or resnet18:20")
     memory: str | None = option(None, "stored samples (500, 100/class) or bytes (2MB)")
@@ -139,14 +141,17 @@ class Spec:
         if linear and self.takes_texts:
             if self.data in data.TEXTS:
                 return data.published_texts(self.data)
-            return data.texts(self.data, self.text or "text", self.target, self.by, self.test)
+            text = self.text or "text"
+            most = self.most_columns or COLUMNS
+            return data.texts(self.data, text, self.target, self.by, self.test, most_columns=most)
         target: str | tuple[str, ...] = self.target
         if self.objective != "classification" and data.kind(self.data) == "tables":
             target = tuple(name.strip() for name in self.target.split(","))
         files = (_stamp(self.data), _stamp(self.test))
         return _dataset(
-            self.data, target, self.by, self.test, self.scale, self.missing, self.image_size, files
-        )
+            self.data, target, self.by, self.test, self.scale, self.missing, self.image_size,
+            self.most_columns, files,
+        )  # fmt: skip
 
     @property
     def linear(self) -> bool:
@@ -311,7 +316,8 @@ class Spec:
                 "report": report,
             }
             if self.flows:
-                blocks = data.text_blocks(self.data, self.text or "text", self.target)
+                most = self.most_columns or COLUMNS
+                blocks = data.text_blocks(self.data, self.text or "text", self.target, most)
                 name = "standard input" if self.data == "-" else Path(self.data).stem
                 file = "-" if self.data == "-" else str(Path(self.data).resolve())
                 about = {"file": file, "text": self.text or "text", "target": self.target}
@@ -369,6 +375,7 @@ def _dataset(
     scale: str,
     missing: str,
     image_size: str | None,
+    most_columns: int | None,
     files: tuple[Any, ...],
 ) -> Dataset:
     """The data set; ``files`` are as they were when it was read."""
@@ -376,8 +383,9 @@ def _dataset(
         by = None  # a column that the data set has; the stream will look for it
     size = None if image_size is None else _size(image_size)
     return data.load(
-        name, target=target, by=by, test=test, scale=scale, missing=missing, image_size=size
-    )
+        name, target=target, by=by, test=test, scale=scale, missing=missing, image_size=size,
+        most_columns=most_columns,
+    )  # fmt: skip
 
 
 def _stamp(name: str | None) -> tuple[Any, ...]:

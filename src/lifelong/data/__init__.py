@@ -61,7 +61,7 @@ DATASETS: dict[str, Entry] = {
 
 
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "tables": ("target", "by", "test", "scale", "missing", "columns"),
+    "tables": ("target", "by", "test", "scale", "missing", "most_columns"),
     "images": ("test", "image_size"),
     "arrays": (),
     "data sets with a name": (),
@@ -93,19 +93,19 @@ def load(
     scale: str = "first",
     missing: str = "refuse",
     image_size: Sequence[int] | int | None = None,
-    columns: int | None = None,
+    most_columns: int | None = None,
 ) -> Dataset:
     """A data set by its name in ``DATASETS``, or of files.
 
     A path is a ``.csv`` or ``.parquet`` file or a folder of them (see :func:`table`, which takes
-    ``target``, ``by``, ``test``, ``scale``, ``missing`` and ``columns``), a folder with one folder of
+    ``target``, ``by``, ``test``, ``scale``, ``missing`` and ``most_columns``), a folder with one folder of
     images a class (see :func:`images`, which takes ``test`` and ``image_size``), or an ``.npz`` file
     of arrays x, y and perhaps x_test, y_test, task and task_test (see :func:`arrays`). A name comes
     before a path: a folder called ``mnist`` is ``./mnist``. Raises :class:`LifelongError` where there
     is neither, or an option means nothing for this kind of data.
     """
     what = kind(name_or_path)
-    options = {"by": by, "test": test, "image_size": image_size, "columns": columns} | {
+    options = {"by": by, "test": test, "image_size": image_size, "most_columns": most_columns} | {
         "target": None if target == "label" else target,
         "scale": None if scale == "first" else scale,
         "missing": None if missing == "refuse" else missing,
@@ -115,8 +115,8 @@ def load(
             takers = " and ".join(k for k, known in OPTIONS.items() if option in known)
             raise LifelongError(f"{option} is for {takers}: {str(name_or_path)!r} takes none")
     if what == "tables":
-        most = COLUMNS if columns is None else columns
-        return table(name_or_path, target, by, test, scale=scale, missing=missing, columns=most)
+        most = COLUMNS if most_columns is None else most_columns
+        return table(name_or_path, target, by, test, scale=scale, missing=missing, most_columns=most)
     if what == "images":
         return images(name_or_path, test, image_size)
     return npz(expanded(name_or_path)) if what == "arrays" else DATASETS[str(name_or_path)].load()

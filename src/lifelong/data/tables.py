@@ -52,7 +52,7 @@ def table(
     missing: str = "refuse",
     encoder: Encoder | None = None,
     drop: Collection[str] = (),
-    columns: int = COLUMNS,
+    most_columns: int = COLUMNS,
 ) -> Dataset:
     """A data set of CSV, JSONL (a JSON object a line) or Parquet files.
 
@@ -72,14 +72,14 @@ def table(
 
     ``test`` is read in the same way; without it, 20 % of each class (and task) are held out, the
     same rows every time. Rows without an id are numbered through all files. Inputs of more than
-    256 MB stay on disk, in the cache, whence batches are read. A JSONL file may have so many
-    ``columns``: different keys. Raises :class:`LifelongError` where a
+    256 MB stay on disk, in the cache, whence batches are read. A JSONL file has
+    ``most_columns`` different keys at most. Raises :class:`LifelongError` where a
     file cannot be read, columns are missing or differ between files, or a value is missing or not of
     its column's kind; rows are counted from 1, without the header.
     """
-    rows, held = read_rows(path, target, by, drop=drop, encoder=encoder, columns=columns), None
+    rows, held = read_rows(path, target, by, drop=drop, encoder=encoder, most_columns=most_columns), None
     if test is not None:
-        given = {"drop": drop, "encoder": encoder, "columns": columns}
+        given = {"drop": drop, "encoder": encoder, "most_columns": most_columns}
         text, first_id = rows.sources[0].text, len(rows.id)
         held = read_rows(test, target, by, text=text, first_id=first_id, **given)  # type: ignore[arg-type]
         _same(rows.columns, held.columns, "the test set", "the training set")
@@ -212,7 +212,7 @@ def read_rows(
     text: Collection[str] = (),
     labelled: bool = True,
     first_id: int = 0,
-    columns: int = COLUMNS,
+    most_columns: int = COLUMNS,
 ) -> Rows:
     """The rows of the files, one file after another; see :func:`table`.
 
@@ -228,10 +228,10 @@ def read_rows(
     fixed = [column for column in (target, by) if isinstance(column, str)]
     if encoder is not None:
         text = [column.name for column in encoder.columns if column.kind == "category"]
-    sources = [_open(files[0], [*fixed, *text], columns)]
+    sources = [_open(files[0], [*fixed, *text], most_columns)]
     _no_stray_text(sources[0], [*fixed, *text])
     fixed += text or sources[0].text
-    sources += [_open(file, fixed, columns) for file in files[1:]]
+    sources += [_open(file, fixed, most_columns) for file in files[1:]]
     task = None
     if many and by is None:
         pairs = zip(files, sources, strict=True)
@@ -304,10 +304,10 @@ def _fits(encoder: Encoder, names: Sequence[str], file: Path) -> None:
 
 
 def open_tables(
-    paths: AnyPath | Sequence[AnyPath], text: Collection[str], columns: int = COLUMNS
+    paths: AnyPath | Sequence[AnyPath], text: Collection[str], most_columns: int = COLUMNS
 ) -> list[Source]:
     """The files, the columns named in ``text`` read as they are written."""
-    return [_open(file, text, columns) for file in table_files(paths)[0]]
+    return [_open(file, text, most_columns) for file in table_files(paths)[0]]
 
 
 def table_files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
@@ -349,7 +349,7 @@ def title(path: AnyPath | Sequence[AnyPath]) -> str:
     return whole.name if whole.is_dir() else whole.stem
 
 
-def _open(file: Path, text: Collection[str], columns: int = COLUMNS) -> Source:
+def _open(file: Path, text: Collection[str], most_columns: int = COLUMNS) -> Source:
     """One file; of a CSV file, the columns named in ``text`` are read as they are written."""
     held = None
     if regular(file).stat().st_size == 0:
@@ -357,7 +357,7 @@ def _open(file: Path, text: Collection[str], columns: int = COLUMNS) -> Source:
     if file.suffix.lower() == ".parquet":
         schema, rows = parquet_rows(file)
     else:
-        held = csv_table(file, text) if file.suffix.lower() == ".csv" else json_table(file, columns)
+        held = csv_table(file, text) if file.suffix.lower() == ".csv" else json_table(file, most_columns)
         schema, rows = held.schema, held.num_rows
     if rows == 0:
         raise LifelongError(f"{file} holds no rows: give it at least one")

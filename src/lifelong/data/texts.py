@@ -59,18 +59,18 @@ def texts(
     by: str | None = None,
     test: AnyPath | Sequence[AnyPath] | None = None,
     name: str | None = None,
-    columns: int = COLUMNS,
+    most_columns: int = COLUMNS,
 ) -> Dataset:
     """A data set of texts: ``x`` is ``object [n]``, strings.
 
     ``path`` is a ``.csv``, ``.jsonl`` or ``.parquet`` file, or a folder or a list of them, one a task,
     whose columns ``text`` and ``target`` are read; the rest is as :func:`table` has it: ``by``, ``id``,
-    ``test`` and what is held out without it, and ``columns``.
+    ``test`` and what is held out without it, and ``most_columns``.
 
     Raises :class:`LifelongError` where a file cannot be read, or a text or label is missing.
     """
-    train = _rows(path, text, target, by, 0, columns)
-    held = None if test is None else _rows(test, text, target, by, len(train.id), columns)
+    train = _rows(path, text, target, by, 0, most_columns)
+    held = None if test is None else _rows(test, text, target, by, len(train.id), most_columns)
     known = name or title(path)
     training, testing, classes = partition(known, train, held, column=by or "task")
     content = np.concatenate([t.x for t in (train, held) if t is not None])
@@ -150,15 +150,15 @@ def _folder(name: str, folder: Path) -> Dataset:
 
 
 def blocks(
-    path: str, text: str = "text", target: str = "label", columns: int = COLUMNS
+    path: str, text: str = "text", target: str = "label", most_columns: int = COLUMNS
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(texts, labels), ``object [n]`` each, some rows at a time: a file need not fit into memory.
 
     ``path`` is a ``.csv``, ``.jsonl`` or ``.parquet`` file, or ``-``: JSONL from standard input.
-    A JSONL file may have so many ``columns``: different keys. Raises as :func:`texts`.
+    A JSONL file may have ``most_columns`` different keys. Raises as :func:`texts`.
     """
     first = 1
-    for source in _sources(path, columns):
+    for source in _sources(path, most_columns):
         yield _content(source, text, first), names_of(source, target, first)
         first += source.rows
 
@@ -175,16 +175,16 @@ def has_column(path: AnyPath, name: str) -> bool:
     return first is not None and name in first.schema.names
 
 
-def _sources(path: str, columns: int = COLUMNS) -> Iterator[Source]:
+def _sources(path: str, most_columns: int = COLUMNS) -> Iterator[Source]:
     file, suffix = expanded(path), Path(path).suffix.lower()
     if path == "-":
-        tables = json_tables(sys.stdin.buffer, "standard input", columns)
+        tables = json_tables(sys.stdin.buffer, "standard input", most_columns)
         yield from (_source(table, "standard input") for table in tables)
         return
     regular(file)
     if suffix == ".jsonl":
         with file.open("rb") as lines:
-            yield from (_source(table, path) for table in json_tables(lines, path, columns))
+            yield from (_source(table, path) for table in json_tables(lines, path, most_columns))
     elif suffix == ".csv":
         yield from (_source(table, path) for table in csv_tables(file))
     elif suffix == ".parquet":
@@ -204,10 +204,10 @@ def _rows(
     target: str,
     by: str | None,
     first_id: int,
-    columns: int,
+    most_columns: int,
 ) -> Table:
     """The rows of files: texts, labels, tasks, ids."""
-    sources = open_tables(paths, [text, target] if by is None else [text, target, by], columns)
+    sources = open_tables(paths, [text, target] if by is None else [text, target, by], most_columns)
     many = len(sources) > 1 or not isinstance(paths, str | Path) or Path(paths).is_dir()
     task = None
     if many and by is None:
