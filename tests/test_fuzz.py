@@ -242,23 +242,36 @@ def test_five_thousand_damaged_files(attack, models, part):
 
 # ---- command lines
 WORDS = {
-    "": ["run", "compare", "update", "predict", "report", "history", "rollback", "promote", "forget", "label",
-         "show", "explain", "diff", "methods", "datasets"],
-    "data": ["january.csv", "february.csv", "a.jsonl", "digits", "nowhere.csv", "ids.txt", ".", "..", "m", "-",
-             "model.npz", "", "/dev/null", "\x1b[31m", "x" * 300],
-    "model": ["network", "texts", "svm", "bars", "nowhere", ".", "january.csv", "network/model.safetensors"],
-    "option": ["--method", "--scenario", "--stream", "--tasks", "--classes-per-task", "--by", "--target", "--text",
-               "--test", "--objective", "--scale", "--missing", "--image-size", "--model", "--memory",
-               "--optimizer", "--lr", "--batch", "--epochs", "--steps", "--boundaries", "--delay", "--seed",
-               "--precision", "--threads", "--output-space", "--class-weights", "--evaluate-every",
-               "--time-limit", "--set", "--out", "--json", "--max-drop", "--stage", "--refuse-new-classes",
-               "--ids", "--task", "--top", "--label", "--methods", "--seeds", "--safe-csv", "--nonsense"],
-    "value": ["er", "ewc", "cw", "svm", "er+ewc", "naive", "icarl", "class", "task", "free", "domain", "split",
-              "rotated", "0", "1", "2", "5", "-1", "1e9", "nan", "inf", "1.5", "label", "a", "mlp:4", "mlp:0",
-              "mlp:1000000000", "cnn:4", "resnet18:2", "500", "2MB", "10/class", "10/task", "1B", "0x10",
-              "er.admission=ring", "er.admission=fifo", "text.bits=4", "schedule.kind=cosine", "=", "a.b=c",
-              "model.x=1", "loss", "drift", "1_000", "１", "[/foo]", "\x1b]0;x\x07", "x,y", "x=2", "ids.txt", "out",
-              "../out", "100000x100000", "8x8", "balanced", "adam", "float64", "rename", "retire", "x", "y"],
+    "": [
+        "run", "compare", "update", "predict", "report", "history", "rollback", "promote", "forget",
+        "label", "show", "explain", "diff", "methods", "datasets",
+    ],
+    "data": [
+        "january.csv", "february.csv", "a.jsonl", "digits", "nowhere.csv", "ids.txt", ".", "..",
+        "m", "-", "model.npz", "", "/dev/null", "\x1b[31m", "x" * 300,
+    ],
+    "model": [
+        "network", "texts", "svm", "bars", "nowhere", ".", "january.csv",
+        "network/model.safetensors",
+    ],
+    "option": [
+        "--method", "--scenario", "--stream", "--tasks", "--classes-per-task", "--by", "--target",
+        "--text", "--test", "--objective", "--scale", "--missing", "--image-size", "--model",
+        "--memory", "--optimizer", "--lr", "--batch", "--epochs", "--steps", "--boundaries",
+        "--delay", "--seed", "--precision", "--threads", "--output-space", "--class-weights",
+        "--evaluate-every", "--time-limit", "--set", "--out", "--json", "--max-drop", "--stage",
+        "--refuse-new-classes", "--ids", "--task", "--top", "--label", "--methods", "--seeds",
+        "--safe-csv", "--nonsense",
+    ],
+    "value": [
+        "er", "ewc", "cw", "svm", "er+ewc", "naive", "icarl", "class", "task", "free", "domain",
+        "split", "rotated", "0", "1", "2", "5", "-1", "1e9", "nan", "inf", "1.5", "label", "a",
+        "mlp:4", "mlp:0", "mlp:1000000000", "cnn:4", "resnet18:2", "500", "2MB", "10/class",
+        "10/task", "1B", "0x10", "er.admission=ring", "er.admission=fifo", "text.bits=4",
+        "schedule.kind=cosine", "=", "a.b=c", "model.x=1", "loss", "drift", "1_000", "１", "[/foo]",
+        "\x1b]0;x\x07", "x,y", "x=2", "ids.txt", "out", "../out", "100000x100000", "8x8",
+        "balanced", "adam", "float64", "rename", "retire", "x", "y",
+    ],
 }  # fmt: skip
 
 

@@ -296,6 +296,9 @@ class NetworkModel:
 
     def _learn(self, data: Dataset, command: str) -> Outcome:
         learner, record, guards = self.learner, self.result, self.kept.guards
+        for samples in (data.train, data.test):
+            learner.objective.check(samples)
+            learner._check_inputs(samples.x)
         task = self._next_task(data)
         _, before = scores(learner, [*guards, guard(learner, task)])
         book, started = Book(), time.monotonic()
