@@ -108,6 +108,17 @@ class ExactSVM(BaseEstimator):
         self._fetch(gram)
         return f
 
+    def state(self) -> dict[str, Any]:
+        """What it knows, for :meth:`back`."""
+        derived = ("K_", "slot_", "cached_", "M_", "R_")
+        return {name: copy.copy(v) for name, v in vars(self).items() if name not in derived}
+
+    def back(self, gram: Gram, state: dict[str, Any]) -> None:
+        """Know what it knew at that :meth:`state`, no more."""
+        vars(self).update(state)
+        self.slot_ = np.full(len(self.rows_), -1)
+        self._anew(gram)
+
     def limit(self, gram: Gram, C: float) -> None:
         """Change C for all examples. Where it falls, alpha shrinks in proportion: it stays feasible."""
         share = min(1.0, C / self.bound_.max(initial=0.0)) if len(self.bound_) else 1.0
@@ -118,11 +129,7 @@ class ExactSVM(BaseEstimator):
 
     def rekernel(self, gram: Gram) -> None:
         """Go on from the same alpha under another kernel."""
-        self.cached_ = np.empty(0, np.int64)
-        self.slot_[:] = -1
-        self.K_ = np.zeros(self.K_.shape)
-        self._fetch(gram)
-        self._rebuild()
+        self._anew(gram)
         self._refresh()
         self._solve(gram)
 
@@ -440,6 +447,15 @@ class ExactSVM(BaseEstimator):
 
     def _place(self, row: int) -> int:
         return int(np.flatnonzero(self.rows_ == row)[0])
+
+    def _anew(self, gram: Gram) -> None:
+        """The kernel rows, M and R from nothing."""
+        self.cached_ = np.empty(0, np.int64)
+        self.slot_[:] = -1
+        self.K_ = np.zeros(self.K_.shape)
+        self.M_, self.R_ = np.zeros((2, *self.M_.shape))
+        self._fetch(gram)
+        self._rebuild()
 
     def _fetch(self, gram: Gram) -> None:
         """Store the kernel rows of all that counts."""
