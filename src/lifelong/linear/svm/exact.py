@@ -115,7 +115,7 @@ class ExactSVM(BaseEstimator):
 
     def back(self, gram: Gram, state: dict[str, Any]) -> None:
         """Know what it knew at that :meth:`state`, no more."""
-        vars(self).update(state)
+        self.__dict__.update(state)
         self.slot_ = np.full(len(self.rows_), -1)
         self._anew(gram)
 

@@ -62,6 +62,12 @@ class Kernelled(Incremental):
             fresh = self._named(None, int(new.sum())) if ids is None else ids[new]
             self._update_rows(X[new], codes[new], known, fresh)
 
+    def _representable(self, X: np.ndarray) -> None:
+        """Refuse rows with kernel values beyond float64: the largest is that of the longest row."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            longest = X[[squares(X).argmax()]]
+            self._kernel(longest, longest)
+
     def _held(self) -> np.ndarray:
         return self.ids_
 

@@ -74,8 +74,7 @@ class IncrementalSVC(Kernelled):
         try:
             return super()._learn(X, y, classes, ids)
         except LifelongError:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__ = before
             if held:
                 self.machines_, self.sides_ = machines, sides
                 self._trim()
@@ -94,6 +93,8 @@ class IncrementalSVC(Kernelled):
     ) -> np.ndarray | None:
         assert ids is not None
         old, new = len(self.ids_), len(self.ids_) + len(codes)
+        if self.kernel != "precomputed":
+            self._representable(X)
         self._store(X, old, new)
         self.codes_, self.ids_ = np.append(self.codes_, codes), np.append(self.ids_, ids)
         self._count(ids)
