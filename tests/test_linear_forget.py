@@ -243,6 +243,8 @@ def test_a_file_without_ids_gets_them_and_goes_on(tmp_path):
         both.save(tmp_path / "old")
         both = load(tmp_path / "old")
         assert both.next_id_ == 50
+        with pytest.raises(LifelongError, match="ids are not known"):
+            both.forget([0])
         known = both.learner_.ids_ >= 0
         assert np.array_equal(np.sort(both.learner_.ids_[known]), shared)
         assert np.array_equal(both.learner_.ids_[known], ids[known])

@@ -8,7 +8,7 @@ from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import check_estimator
 
 from lifelong.errors import LifelongError
-from lifelong.linear import LASVM, IncrementalSVC, KeepSupport, Replay, load
+from lifelong.linear import LASVM, ExactSVM, IncrementalSVC, KeepSupport, Replay, load
 
 KERNELS = {
     "linear": {"kernel": "linear"},
@@ -604,3 +604,44 @@ def test_where_no_weight_is_free_the_intercept_does_not_tell_the_history():
                 svm.partial_fit(X[[i]], y[[i]], classes=[0, 1], ids=[i])
             scores.append(svm.remove(np.arange(0, 41, 5)).decision_function(X))
         assert np.abs(scores[0] - scores[1]).max() <= 1e-9
+
+
+@pytest.mark.parametrize("kind", [IncrementalSVC, LASVM, KeepSupport])
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "cubic"])
+def test_rows_whose_kernel_is_infinite_are_refused_and_nothing_changes(kind, kernel):
+    X, y = clouds(40, 17)
+    svm = kind(**ALONE[kernel]).partial_fit(X, y)
+    before = svm.scores(X)
+    for _ in range(2):
+        with pytest.raises(LifelongError, match="beyond float64: scale the features"):
+            svm.partial_fit(np.vstack([X[:1], np.full((1, 4), 1e160)]), [0, 1])
+        assert np.array_equal(svm.scores(X), before)
+        assert len(svm.ids_) == len(svm.codes_)
+
+
+def test_a_refused_addition_leaves_an_exact_machine_as_it_was(monkeypatch):
+    X, y = clouds(60, 18, classes=3)
+    svm = IncrementalSVC(gamma=0.5).partial_fit(X[:50], y[:50])
+    other = svm.copy()
+    solve = ExactSVM._solve
+
+    def fail(machine, *given, **named):
+        solve(machine, *given, **named)
+        if machine is svm.machines_[1]:
+            raise LifelongError("the SVM did not converge")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExactSVM, "_solve", fail)
+        with pytest.raises(LifelongError, match="converge"):
+            svm.partial_fit(X[50:], y[50:])
+    assert np.array_equal(svm.ids_, other.ids_)
+    assert np.abs(svm.scores(X) - other.scores(X)).max() <= 1e-12
+    for machine in (svm, other):
+        machine.partial_fit(X[50:], y[50:]).remove([3, 55])
+    assert np.abs(svm.scores(X) - other.scores(X)).max() <= 1e-9
+    given = IncrementalSVC(kernel="precomputed").partial_fit(X @ X.T, y)
+    with pytest.raises(LifelongError, match="held already"):
+        given.partial_fit(np.ones((1, 61)), [0], ids=[7])
+    assert len(given.predict(X @ X.T)) == 60
+    given.forget(range(60))
+    assert len(given.predict(np.empty((2, 0)))) == 2
