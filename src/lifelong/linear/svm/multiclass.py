@@ -74,8 +74,9 @@ class IncrementalSVC(Kernelled):
         try:
             return super()._learn(X, y, classes, ids)
         except LifelongError:
+            begun = held and self.ids_ is not before["ids_"]
             self.__dict__ = before
-            if held:
+            if begun:
                 self.machines_, self.sides_ = machines, sides
                 self._trim()
                 self.squares_ = squares(self._centred(self.X_))
