@@ -73,7 +73,7 @@ class IncrementalSVC(Kernelled):
         states = [machine.state() for machine in machines]
         try:
             return super()._learn(X, y, classes, ids)
-        except LifelongError:
+        except ValueError:
             begun = held and self.ids_ is not before["ids_"]
             self.__dict__ = before
             if begun:
