@@ -8,7 +8,7 @@ from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import check_estimator
 
 from lifelong.errors import LifelongError
-from lifelong.linear import LASVM, IncrementalSVC, KeepSupport, Replay, load
+from lifelong.linear import LASVM, ExactSVM, IncrementalSVC, KeepSupport, Replay, load
 
 KERNELS = {
     "linear": {"kernel": "linear"},
@@ -439,3 +439,209 @@ def test_what_cannot_be_says_so():
             kind(kernel="precomputed").fit(X[:, :1] @ X[:, :1].T, y)
     with pytest.raises(LifelongError, match="budget"):
         LASVM(budget=1).fit(X, y)
+
+
+ALONE = {**KERNELS, "cubic": {"kernel": "poly", "gamma": 1.0}, "given": {"kernel": "precomputed"}}
+
+
+def history(kernel, multiclass, classes, C, size, seed):
+    """A machine that met rows of that size among others, and lost them; one that never saw them.
+
+    Returns both, the rows held, and what to ask of them: rows, or their kernel with those held.
+    """
+    rng = np.random.default_rng(seed)
+    n, wild = 30, 8
+    y = rng.integers(0, classes, n + wild)
+    X = rng.normal(size=(n + wild, 3)) + 1.5 * np.eye(classes, 3)[y]
+    strange = np.arange(wild) if seed % 2 else rng.permutation(n + wild)[:wild]
+    X[strange] *= size
+    K = X @ X.T
+    known = np.arange(classes)
+    given = kernel == "given"
+
+    def machine():
+        return IncrementalSVC(C=C, multiclass=multiclass, **ALONE[kernel])
+
+    def learn(svm, rows):
+        held = getattr(svm, "ids_", np.empty(0, int))
+        x = K[np.ix_(rows, np.append(held, rows))] if given else X[rows]
+        svm.partial_fit(x, y[rows], classes=known, ids=rows)
+
+    svm, pending = machine(), []
+    for i in range(n + wild):
+        learn(svm, np.array([i]))
+        if i in strange:
+            pending.append(i)
+        if rng.random() < 0.2:
+            svm.remove([pending.pop() if pending else svm.ids_[rng.integers(len(svm.ids_))]])
+        pending = [j for j in pending if j in svm.ids_]
+    svm.remove(pending)
+    assert not np.isin(strange, svm.ids_).any()
+    never = machine()
+    learn(never, np.sort(svm.ids_))
+    asked = np.setdiff1d(np.arange(n + wild), strange)
+    questions = [K[np.ix_(asked, m.ids_)] if given else X[asked] for m in (svm, never)]
+    return svm, never, questions
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e3, 1e6, 1e8])
+@pytest.mark.parametrize(("multiclass", "classes"), [("ovr", 2), ("ovr", 3), ("ovo", 3)])
+@pytest.mark.parametrize("kernel", ALONE)
+def test_removed_rows_of_any_size_leave_what_never_seen_gives(kernel, multiclass, classes, size):
+    for seed, C in ((1, 1.0), (2, 0.01), (3, 100.0)):
+        svm, never, (asked, same) = history(kernel, multiclass, classes, C, size, seed)
+        expected = never.scores(same)
+        largest = max(1.0, np.abs(expected).max())
+        assert np.abs(svm.scores(asked) - expected).max() <= 1e-9 * largest
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_leave_one_out_and_changes_are_right_after_a_large_row_went(kernel):
+    X, y = clouds(60, 13)
+    far = np.full((1, 4), 1e7)
+    svm = IncrementalSVC(**KERNELS[kernel]).partial_fit(far, [1]).partial_fit(X, y).remove([0])
+    never = IncrementalSVC(**KERNELS[kernel]).partial_fit(X, y, classes=[1, 0])
+    order = [np.argsort(machine.ids_) for machine in (svm, never)]
+    columns = [np.argsort(machine.classes_) for machine in (svm, never)]
+    for change in ({}, {"C": 7.0}, {"kernel": "rbf", "gamma": 0.2}, {"kernel": "linear"}):
+        out = [
+            m.change(**change).leave_one_out()[rows][:, places]
+            for m, rows, places in zip((svm, never), order, columns, strict=True)
+        ]
+        assert np.abs(out[0] - out[1]).max() <= 1e-8 * max(1.0, np.abs(out[1]).max())
+
+
+def numbers(value):
+    """All numbers that an object holds, with what its arrays are views of."""
+    if isinstance(value, np.ndarray):
+        return [*numbers(value.base), value.ravel()]
+    if isinstance(value, list | tuple | dict):
+        parts = value.values() if isinstance(value, dict) else value
+        return [found for part in parts for found in numbers(part)]
+    if isinstance(value, float | np.floating):
+        return [np.array([value])]
+    return numbers(vars(value)) if hasattr(value, "__dict__") else []
+
+
+@pytest.mark.parametrize("kind", [IncrementalSVC, LASVM, KeepSupport])
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("place", [0, 30, 59])
+def test_nothing_of_a_forgotten_row_is_left(kind, kernel, place, tmp_path):
+    X, y = clouds(60, 14, classes=3)
+    X[place] = [31415.9, -27182.8, 57721.5, 16180.3]
+    svm = kind(**KERNELS[kernel])
+    for part in np.array_split(np.arange(60), 9):
+        svm.partial_fit(X[part], y[part], ids=100 + part)
+    svm.forget([100 + place])
+    svm.save(tmp_path / "svm")
+    for holder in (svm, load(tmp_path / "svm")):
+        parts = [part for part in numbers(holder) if part.dtype.kind == "f"]
+        largest = max(np.abs(part).max(initial=0) for part in parts)
+        assert largest < 10000  # the row, its products and its distances are all above
+        assert 100 + place not in holder.ids_
+
+
+def test_no_row_sets_what_is_subtracted_from_all():
+    far = np.full((1, 3), 1e8)
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = np.where(X[:, 0] > 0, "b", "a")
+    y[0] = "a"
+    svm = IncrementalSVC(gamma=0.5).partial_fit(far, ["a"]).partial_fit(X, y).remove([0])
+    never = IncrementalSVC(gamma=0.5).partial_fit(X, y)
+    assert svm.score(X, y) == never.score(X, y) > 0.9
+    assert not svm.origin_.any()
+    assert not svm.centre_.any()
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_rows_far_away_keep_their_digits_whatever_came_first(kernel):
+    rng = np.random.default_rng(5)
+    X, y = rng.normal(size=(60, 3)), rng.integers(0, 2, 60)
+    near = IncrementalSVC(**KERNELS[kernel]).partial_fit(X, y)
+    far = IncrementalSVC(**KERNELS[kernel]).partial_fit(np.zeros((1, 3)), [y[0]], ids=[99])
+    for part in np.array_split(np.arange(60), 20):
+        far.partial_fit(X[part] + 2.0**20, y[part], ids=part)
+    far.remove([99])
+    difference = far.decision_function(X + 2.0**20) - near.decision_function(X)
+    assert np.abs(difference).max() <= 1e-6  # X + 2^20 has lost ten digits itself
+
+
+def test_distances_keep_their_digits_where_few_rows_lie_far_away():
+    """A column of times with some missing: the middle of the rows is far from either part."""
+    rng = np.random.default_rng(6)
+    X, y = np.round(rng.normal(size=(60, 2)), 3), rng.integers(0, 2, 60)
+    X[:20, 0] += 1.6e9
+    svm = IncrementalSVC(gamma=0.5).partial_fit(X, y)
+    K = np.exp(-0.5 * ((X[:, None] - X[None]) ** 2).sum(2))
+    given = IncrementalSVC(kernel="precomputed").partial_fit(K, y)
+    np.testing.assert_allclose(svm.decision_function(X), given.decision_function(K), atol=1e-9)
+
+
+@pytest.mark.parametrize("multiclass", ["ovr", "ovo"])
+def test_a_class_without_rows_is_no_answer(multiclass):
+    X, y = clouds(90, 15, classes=3)
+    svm = IncrementalSVC(kernel="linear", multiclass=multiclass).partial_fit(X, y, classes=[0, 1, 2])
+    svm.forget(svm.ids_[y[svm.ids_] == 1])
+    asked = 50 * np.random.default_rng(0).normal(size=(200, 4))
+    never = IncrementalSVC(kernel="linear").partial_fit(X[y != 1], y[y != 1])
+    assert np.array_equal(svm.predict(asked), never.predict(asked))
+    svm.forget(svm.ids_)
+    assert len(svm.predict(asked)) == 200
+    assert not svm.leave_one_out().size
+    svm.partial_fit(X, y)
+    whole = IncrementalSVC(kernel="linear", multiclass=multiclass).partial_fit(X, y, classes=[0, 1, 2])
+    np.testing.assert_allclose(svm.scores(X), whole.scores(X), atol=1e-9)
+
+
+def test_where_no_weight_is_free_the_intercept_does_not_tell_the_history():
+    X, y = clouds(41, 16)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        scores = []
+        for _ in range(2):
+            svm = IncrementalSVC(C=0.01, kernel="linear")
+            for i in rng.permutation(41):
+                svm.partial_fit(X[[i]], y[[i]], classes=[0, 1], ids=[i])
+            scores.append(svm.remove(np.arange(0, 41, 5)).decision_function(X))
+        assert np.abs(scores[0] - scores[1]).max() <= 1e-9
+
+
+@pytest.mark.parametrize("kind", [IncrementalSVC, LASVM, KeepSupport])
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "cubic"])
+def test_rows_whose_kernel_is_infinite_are_refused_and_nothing_changes(kind, kernel):
+    X, y = clouds(40, 17)
+    svm = kind(**ALONE[kernel]).partial_fit(X, y)
+    before = svm.scores(X)
+    for _ in range(2):
+        with pytest.raises(LifelongError, match="beyond float64: scale the features"):
+            svm.partial_fit(np.vstack([X[:1], np.full((1, 4), 1e160)]), [0, 1])
+        assert np.array_equal(svm.scores(X), before)
+        assert len(svm.ids_) == len(svm.codes_)
+
+
+def test_a_refused_addition_leaves_an_exact_machine_as_it_was(monkeypatch):
+    X, y = clouds(60, 18, classes=3)
+    svm = IncrementalSVC(gamma=0.5).partial_fit(X[:50], y[:50])
+    other = svm.copy()
+    solve = ExactSVM._solve
+
+    def fail(machine, *given, **named):
+        solve(machine, *given, **named)
+        if machine is svm.machines_[1]:
+            raise LifelongError("the SVM did not converge")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExactSVM, "_solve", fail)
+        with pytest.raises(LifelongError, match="converge"):
+            svm.partial_fit(X[50:], y[50:])
+    assert np.array_equal(svm.ids_, other.ids_)
+    assert np.abs(svm.scores(X) - other.scores(X)).max() <= 1e-12
+    for machine in (svm, other):
+        machine.partial_fit(X[50:], y[50:]).remove([3, 55])
+    assert np.abs(svm.scores(X) - other.scores(X)).max() <= 1e-9
+    given = IncrementalSVC(kernel="precomputed").partial_fit(X @ X.T, y)
+    with pytest.raises(LifelongError, match="held already"):
+        given.partial_fit(np.ones((1, 61)), [0], ids=[7])
+    assert len(given.predict(X @ X.T)) == 60
+    given.forget(range(60))
+    assert len(given.predict(np.empty((2, 0)))) == 2

@@ -128,12 +128,18 @@ class Incremental(ClassifierMixin, BaseEstimator):
         learned from them stays, here and in what a memory rehearsed. Classes stay known.
 
         Raises:
-            LifelongError: where an id is no whole number.
+            LifelongError: where an id is no whole number, or the ids of some rows are not known: SVMs of
+                version 0.1.0 that drop rows kept none.
         """
         gone = wanted(ids)
         if not hasattr(self, "classes_"):
             return 0
-        gone = np.intersect1d(gone, self._held())
+        held = self._held()
+        if held.min(initial=0) < 0:
+            raise LifelongError(
+                "it holds rows from a file of version 0.1.0, whose ids are not known: fit it anew"
+            )
+        gone = np.intersect1d(gone, held)
         if len(gone):
             self._drop_rows(gone)
         return len(gone)

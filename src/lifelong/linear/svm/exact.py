@@ -78,19 +78,12 @@ class ExactSVM(BaseEstimator):
         self._solve(gram)
 
     def remove(self, gram: Gram, row: int) -> None:
-        """Unlearn the example of that number: what is left is what the others alone would give.
-
-        Where its kernel values were above the others', their numbers lost digits beside them: what is
-        kept is computed anew.
-        """
+        """Unlearn the example of that number: what is left is what the others alone would give."""
         i = self._place(row)
-        own = self.K_[self.slot_[i], i] if self.slot_[i] >= 0 else 0.0
+        still = self.alpha_[i] == 0
         self._release(gram, i)
         self._delete(i)
-        if own > 2 * self._largest:
-            self._rebuild()
-            self._refresh()
-        self._solve(gram)
+        self._solve(gram, fresh=still)
 
     def without(self, gram: Gram, row: int) -> float:
         """f of the example of that number, had it never been learned. Nothing changes."""
@@ -101,12 +94,23 @@ class ExactSVM(BaseEstimator):
             {k: v for k, v in vars(self).items() if k not in ("K_", "slot_", "cached_")}
         )
         self._release(gram, i)
-        self._solve(gram)
+        self._solve(gram, fresh=False)
         f = float(self.y_[i] * (self.g_[i] + 1))
         for name, value in held.items():
             setattr(self, name, value)
         self._fetch(gram)
         return f
+
+    def state(self) -> dict[str, Any]:
+        """What it knows, for :meth:`back`."""
+        derived = ("K_", "slot_", "cached_", "M_", "R_")
+        return {name: copy.copy(v) for name, v in vars(self).items() if name not in derived}
+
+    def back(self, gram: Gram, state: dict[str, Any]) -> None:
+        """Know what it knew at that :meth:`state`, no more."""
+        self.__dict__.update(state)
+        self.slot_ = np.full(len(self.rows_), -1)
+        self._anew(gram)
 
     def limit(self, gram: Gram, C: float) -> None:
         """Change C for all examples. Where it falls, alpha shrinks in proportion: it stays feasible."""
@@ -118,11 +122,7 @@ class ExactSVM(BaseEstimator):
 
     def rekernel(self, gram: Gram) -> None:
         """Go on from the same alpha under another kernel."""
-        self.cached_ = np.empty(0, np.int64)
-        self.slot_[:] = -1
-        self.K_ = np.zeros(self.K_.shape)
-        self._fetch(gram)
-        self._rebuild()
+        self._anew(gram)
         self._refresh()
         self._solve(gram)
 
@@ -145,12 +145,14 @@ class ExactSVM(BaseEstimator):
         return float(self.alpha_.sum() - quadratic / 2), float(quadratic / 2 + loss)
 
     # ---- the way to the optimum
-    def _solve(self, gram: Gram) -> None:
+    def _solve(self, gram: Gram, fresh: bool = True) -> None:
         """Bring every violator to the conditions in turn, then check all of g computed anew.
+
+        ``fresh`` is whether g has just been: then it need not be where nothing violates.
 
         Where 100 steps gain no more than rounding, so little of a violation as is left is let pass.
         """
-        fresh, best, idle, self.slack_ = True, -np.inf, 0, 1.0
+        best, idle, self.slack_ = -np.inf, 0, 1.0
         for _ in range(1000 + 100 * len(self.rows_)):
             fresh &= not self._settle()
             c = self._violator(gram)
@@ -178,7 +180,8 @@ class ExactSVM(BaseEstimator):
     @property
     def _largest(self) -> float:
         """The largest K_ii of the examples that count."""
-        return float(self.K_[np.arange(len(self.cached_)), self.cached_].max(initial=1.0))
+        counts = self.bound_[self.cached_] > 0
+        return float(self.K_[np.flatnonzero(counts), self.cached_[counts]].max(initial=1.0))
 
     @property
     def _tolerance(self) -> float:
@@ -313,7 +316,11 @@ class ExactSVM(BaseEstimator):
         return needed
 
     def _release(self, gram: Gram, i: int) -> None:
-        """Bring alpha_i to 0, and keep it there: its bound is 0. The rest is yet to be solved."""
+        """Bring alpha_i to 0, and keep it there: its bound is 0. The rest is yet to be solved.
+
+        Where its kernel values are above the others', their numbers have lost digits beside them: what
+        is kept is computed anew. So has g beside a b that was free, and may have been set by it.
+        """
         if len(at := np.flatnonzero(self.margin_ == i)):
             self._contract(int(at[0]))
         while self.alpha_[i] > 0:
@@ -331,6 +338,12 @@ class ExactSVM(BaseEstimator):
                 self._anchor(gram, int(others[at]), float(v[at]))
             self._move(gram, i, -1.0, 0.0, join=False)
         self.bound_[i] = 0
+        above = self.slot_[i] >= 0 and self.K_[self.slot_[i], i] > 2 * self._largest
+        if above:
+            self._rebuild()
+        if above or (not len(self.margin_) and abs(self.b_) > 1):
+            self.b_ = 0.0
+            self._refresh()
 
     # ---- g
     def _follow(self, alpha: np.ndarray, b: float) -> None:
@@ -440,6 +453,15 @@ class ExactSVM(BaseEstimator):
 
     def _place(self, row: int) -> int:
         return int(np.flatnonzero(self.rows_ == row)[0])
+
+    def _anew(self, gram: Gram) -> None:
+        """The kernel rows, M and R from nothing."""
+        self.cached_ = np.empty(0, np.int64)
+        self.slot_[:] = -1
+        self.K_ = np.zeros(self.K_.shape)
+        self.M_, self.R_ = np.zeros((2, *self.M_.shape))
+        self._fetch(gram)
+        self._rebuild()
 
     def _fetch(self, gram: Gram) -> None:
         """Store the kernel rows of all that counts."""

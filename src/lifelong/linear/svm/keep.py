@@ -49,30 +49,30 @@ class KeepSupport(Kernelled):
         self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
     ) -> np.ndarray | None:
         assert ids is not None
+        self._representable(X)
         weight = np.append(self._past(), np.ones(len(codes)))
+        X = np.concatenate([self.X_, X])
+        self._train(X, np.append(self.codes_, codes), np.append(self.ids_, ids), weight)
         self.examples_ += len(codes)
-        self.X_, self.codes_ = np.concatenate([self.X_, X]), np.append(self.codes_, codes)
-        self.ids_ = np.append(self.ids_, ids)
         self._count(ids)
-        self._train(weight)
         return None
 
     def _drop_rows(self, ids: np.ndarray) -> None:
         """What is held without them is trained on again."""
         left = ~np.isin(self.ids_, ids)
-        self.X_, self.codes_, self.ids_ = self.X_[left], self.codes_[left], self.ids_[left]
         self.examples_ -= len(ids)
-        self._train(self._past())
+        self._train(self.X_[left], self.codes_[left], self.ids_[left], self._past()[left])
 
     def _past(self) -> np.ndarray:
         """The weights ``[n]`` of what is held."""
         held = len(self.codes_)
         return np.full(held, self.examples_ / held if self.weighted and held else 1.0)
 
-    def _train(self, weight: np.ndarray) -> None:
-        """Train on what is held, and hold its support vectors."""
-        present = np.unique(self.codes_)
+    def _train(self, X: np.ndarray, codes: np.ndarray, ids: np.ndarray, weight: np.ndarray) -> None:
+        """Train on these examples, and hold the support vectors among them."""
+        present = np.unique(codes)
         if len(present) < 2:  # nothing to be told apart: all are kept
+            self.X_, self.codes_, self.ids_ = X, codes, ids
             self.weights_, self.intercepts_ = np.empty((0, 0)), np.empty(0)
             self.sides_ = []
             return
@@ -80,9 +80,12 @@ class KeepSupport(Kernelled):
         machine = SVC(
             C=self.C, kernel=self.kernel, gamma=gamma, degree=self.degree, coef0=self.coef0, tol=self.tol
         )
-        machine.fit(self.X_, self.codes_, sample_weight=weight)
+        try:
+            machine.fit(X, codes, sample_weight=weight)
+        except ValueError as error:
+            raise LifelongError(f"the SVM cannot be trained: {error}") from None
         kept = machine.support_
-        self.X_, self.codes_, self.ids_ = self.X_[kept], self.codes_[kept], self.ids_[kept]
+        self.X_, self.codes_, self.ids_ = X[kept], codes[kept], ids[kept]
         self.sides_ = [[int(a), int(b)] for i, a in enumerate(present) for b in present[i + 1 :]]
         self.weights_ = np.zeros((len(kept), len(self.sides_)))
         # Of classes a < b of those present, row b - 1 of dual_coef_ is a's against b, row a is b's.

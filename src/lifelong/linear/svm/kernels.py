@@ -62,6 +62,12 @@ class Kernelled(Incremental):
             fresh = self._named(None, int(new.sum())) if ids is None else ids[new]
             self._update_rows(X[new], codes[new], known, fresh)
 
+    def _representable(self, X: np.ndarray) -> None:
+        """Refuse rows with kernel values beyond float64: the largest is that of the longest row."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            longest = X[[squares(X).argmax()]]
+            self._kernel(longest, longest)
+
     def _held(self) -> np.ndarray:
         return self.ids_
 
@@ -76,14 +82,23 @@ class Kernelled(Incremental):
         return self._of(A @ B.T, squares(A), squares(B))
 
     def _of(self, products: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """``K [a, b]`` of the products ``[a, b]`` of rows whose squared lengths are ``a`` and ``b``."""
-        if self.kernel == "linear":
-            return products
+        """``K [a, b]`` of the products ``[a, b]`` of rows whose squared lengths are ``a`` and ``b``.
+
+        Raises:
+            LifelongError: where a value is beyond float64.
+        """
         gamma = 1 / self.n_features_in_ if self.gamma is None else self.gamma
-        if self.kernel == "poly":
-            return (gamma * products + self.coef0) ** self.degree
-        distance = a[:, None] + b - 2 * products
-        return np.exp(-gamma * np.maximum(distance, 0, out=distance))
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.kernel == "linear":
+                K = products
+            elif self.kernel == "poly":
+                K = (gamma * products + self.coef0) ** self.degree
+            else:
+                distance = a[:, None] + b - 2 * products
+                K = np.exp(-gamma * np.maximum(distance, 0, out=distance))
+        if not np.isfinite(K).all():
+            raise LifelongError("kernel values are beyond float64: scale the features")
+        return K
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -77,6 +77,7 @@ class LASVM(Kernelled):
         self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
     ) -> np.ndarray | None:
         assert ids is not None
+        self._representable(X)
         for x, length, code, id_ in zip(X, squares(X), codes, ids, strict=True):
             self._learn_one(x, length, code, id_)
         self._count(ids)

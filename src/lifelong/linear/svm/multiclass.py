@@ -58,21 +58,44 @@ class IncrementalSVC(Kernelled):
         self.sides_: list[list[int]] = []
 
     def _learn(self, X: Any, y: Any, classes: Any, ids: Any = None) -> np.ndarray | None:
+        before = dict(vars(self))
+        held = len(getattr(self, "ids_", ()))
         if self.kernel == "precomputed":
-            coming, held = np.shape(X), len(getattr(self, "ids_", ()))
+            coming = np.shape(X)
             if len(coming) == 2 and coming[1] != coming[0] + held:
                 raise LifelongError(
                     f"a precomputed kernel of {coming[0]} new rows needs {held + coming[0]} columns, "
                     f"the {held} examples held and then the new ones: X has {coming[1]}"
                 )
             self.n_features_in_ = held + coming[0]
-        return super()._learn(X, y, classes, ids)
+        machines = list(getattr(self, "machines_", ()))
+        sides = list(getattr(self, "sides_", ()))
+        states = [machine.state() for machine in machines]
+        try:
+            return super()._learn(X, y, classes, ids)
+        except ValueError:
+            begun = held and self.ids_ is not before["ids_"]
+            self.__dict__ = before
+            if begun:
+                self.machines_, self.sides_ = machines, sides
+                self._trim()
+                self.squares_ = squares(self._centred(self.X_))
+                for machine, state in zip(machines, states, strict=True):
+                    machine.back(self._gram, state)
+            raise
+
+    def _checked(self, X: Any, reset: bool) -> Any:
+        if self.kernel == "precomputed" and np.shape(X)[1:] == (0,) and not self.n_features_in_:
+            return np.zeros(np.shape(X))
+        return super()._checked(X, reset)
 
     def _update_rows(
         self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
     ) -> np.ndarray | None:
         assert ids is not None
         old, new = len(self.ids_), len(self.ids_) + len(codes)
+        if self.kernel != "precomputed":
+            self._representable(X)
         self._store(X, old, new)
         self.codes_, self.ids_ = np.append(self.codes_, codes), np.append(self.ids_, ids)
         self._count(ids)
