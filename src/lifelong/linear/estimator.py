@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,12 +12,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d, validate_data
 
-from ..errors import LifelongError, unknown
-from ..files import read_arrays, write_arrays
-from ..memory import Memory
-from ..samples import Samples
-
-FORMAT = 3
+from ..errors import LifelongError
+from ..files import write_arrays
+from . import packed
+from .packed import FORMAT, ensure, pack
 
 
 class Incremental(ClassifierMixin, BaseEstimator):
@@ -146,10 +143,15 @@ class Incremental(ClassifierMixin, BaseEstimator):
 
     def checked(self) -> Self:
         """Itself, where its hyper-parameters make sense; :meth:`fit` finds out too, but later."""
-        trial = clone(self)
-        trial.n_features_in_ = 1
-        trial._start()
+        self._fresh()
         return self
+
+    def _fresh(self) -> Self:
+        """One made alike that starts to learn, of one feature."""
+        made = clone(self)
+        made.n_features_in_ = 1
+        made._start()
+        return made
 
     # ---- learning
     def _forget(self) -> None:
@@ -216,6 +218,32 @@ class Incremental(ClassifierMixin, BaseEstimator):
         manifest = pack(self, "", arrays)
         write_arrays(Path(path), arrays, {"format": FORMAT, "linear": manifest})
 
+    def _verify(self) -> None:
+        """Raise ValueError where what a file held is not what learning could have left.
+
+        A subclass adds how its attributes must fit each other, so that nothing is used unchecked.
+        """
+        packed.options(self)
+        columns = vars(self).get(packed.COLUMNS, {})
+        ensure(isinstance(columns, dict), "the columns of features are no dictionary")
+        if not hasattr(self, "classes_"):
+            held = packed.learned(self)
+            ensure(not held, f"{type(self).__name__} holds {sorted(held)}, but no classes")
+            return
+        packed.labels(self.classes_)
+        self._verify_kinds()
+        width = getattr(self, "n_features_in_", 0 if self.takes_texts else None)
+        ensure(packed.whole(width), f"n_features_in_ is {width!r}")
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None:
+            ensure(isinstance(names, np.ndarray) and names.dtype == object, "features have no names")
+            ensure(names.shape == (width,), f"{width} features have {names.shape} names")
+        packed.places(np.array([*columns.values()], np.int64), width, "river_columns", unique=True)
+
+    def _verify_kinds(self) -> None:
+        """Raise ValueError where its attributes are not those of one that starts to learn."""
+        packed.attributes(self, self._fresh())
+
     def copy(self) -> Self:
         """Another with the same knowledge, that learns on its own."""
         return copy.deepcopy(self)
@@ -228,94 +256,3 @@ def as_csr(X: Any, dtype: str) -> sp.csr_array:
         rows = rows.copy()
         rows.sum_duplicates()
     return rows
-
-
-def load(path: str | Path) -> Any:
-    """The estimator that :meth:`Incremental.save` wrote. Nothing is unpickled.
-
-    Raises:
-        LifelongError: where the file is missing, broken, or holds no estimator.
-    """
-    return load_all(path)[0]
-
-
-def load_all(path: str | Path) -> tuple[Any, dict[str, np.ndarray], dict[str, Any]]:
-    """(the estimator, the arrays, the manifest) of a file, which may hold more; as :func:`load`."""
-    arrays, whole = read_arrays(Path(path))
-    if "linear" not in whole:
-        raise LifelongError(f"{path} holds no linear learner: read it with ll.load")
-    if whole["format"] != FORMAT:
-        raise LifelongError(f"{path} has format {whole['format']}, this version reads {FORMAT}")
-    return unpack(whole["linear"], "", arrays), arrays, whole
-
-
-def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
-    """The value as JSON; its arrays go to ``arrays`` under ``name``."""
-    if isinstance(value, BaseEstimator):
-        if hasattr(value, "_trim") and any(name.endswith("_") for name in vars(value)):
-            value._trim()
-        held = {key: pack(v, f"{name}/{key}", arrays) for key, v in vars(value).items()}
-        return {"estimator": type(value).__name__, "holds": held}
-    if isinstance(value, sp.csr_array | sp.csr_matrix):
-        arrays |= {f"{name}/{key}": getattr(value, key) for key in ("data", "indices", "indptr")}
-        return {"csr": list(value.shape)}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "USO":
-        return {"names": value.tolist(), "kind": value.dtype.kind}
-    if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {"array": value.dtype.str}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.random.Generator):
-        return {"rng": value.bit_generator.state}
-    if isinstance(value, Memory):
-        columns = None if value.samples is None else dict(value.samples.columns)
-        return {"memory": pack(vars(value) | {"samples": columns}, name, arrays)}
-    if isinstance(value, dict):
-        return {"dict": [[k, pack(v, f"{name}/{i}", arrays)] for i, (k, v) in enumerate(value.items())]}
-    if isinstance(value, list | tuple):
-        packed = [pack(v, f"{name}/{i}", arrays) for i, v in enumerate(value)]
-        return {"list" if isinstance(value, list) else "tuple": packed}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise LifelongError(f"{name.lstrip('/')} is {value!r}, which a file without pickle cannot hold")
-
-
-def unpack(packed: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
-    """What :func:`pack` packed."""
-    if not isinstance(packed, dict):
-        return packed
-    kind, content = next(iter(packed.items()))
-    if kind == "estimator":
-        made = estimator(content)
-        vars(made).update({k: unpack(v, f"{name}/{k}", arrays) for k, v in packed["holds"].items()})
-        return made
-    if kind == "csr":
-        return sp.csr_array(tuple(arrays[f"{name}/{k}"] for k in ("data", "indices", "indptr")), content)
-    if kind == "names":
-        return np.array(content, object if packed["kind"] == "O" else None)
-    if kind == "array":
-        return arrays[name]
-    if kind == "rng":
-        made = np.random.default_rng()
-        made.bit_generator.state = content
-        return made
-    if kind == "memory":
-        memory = Memory(None)
-        vars(memory).update(unpack(content, name, arrays))
-        columns: Any = memory.samples
-        memory.samples = None if columns is None else Samples(**columns)
-        return memory
-    if kind == "dict":
-        return {k: unpack(v, f"{name}/{i}", arrays) for i, (k, v) in enumerate(content)}
-    found: Sequence[Any] = [unpack(v, f"{name}/{i}", arrays) for i, v in enumerate(content)]
-    return found if kind == "list" else tuple(found)
-
-
-def estimator(name: str) -> Any:
-    """A fresh estimator of ``lifelong.linear`` by its class name."""
-    from .. import linear
-
-    if name not in linear.__all__ or not isinstance(kind := getattr(linear, name), type):
-        raise unknown("estimator", name, linear.__all__)
-    return kind()

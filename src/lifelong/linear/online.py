@@ -17,8 +17,9 @@ from scipy.special import ndtri
 from sklearn.base import clone
 
 from ..errors import LifelongError, one_of
-from . import kernels, updates
+from . import kernels, packed, updates
 from .estimator import Incremental, as_csr
+from .packed import ensure
 
 MOST_FULL = 4096
 """Features of which a full covariance is still kept: 67 MB a class in float32."""
@@ -116,6 +117,18 @@ class Online(Incremental):
     def _sigma(self) -> tuple[np.ndarray, bool]:
         """The diagonal of Sigma, like ``mean_``, and whether to *drop*; empty: Sigma = I."""
         return np.zeros((0, 0), self.dtype), False
+
+    def _verify(self) -> None:
+        super()._verify()
+        if not hasattr(self, "classes_"):
+            return
+        classes, slots = len(self.classes_), len(self.mean_)
+        columns = {1: 0, 2: 1}.get(classes, classes)
+        packed.vector(self.slot_, "int32", self.n_features_in_, "slot_")
+        used = np.sort(self.slot_[self.slot_ >= 0])
+        ensure(self.slot_.min() >= -1, "slot_ is below -1")
+        ensure(np.array_equal(used, np.arange(1, slots)), "slot_ does not fit mean_")
+        packed.matrix(self.mean_, self.dtype, (slots, columns), "mean_")
 
     # ---- merging
     def _merge(
@@ -263,6 +276,17 @@ class SecondOrder(Online):
 
     def _sigma(self) -> tuple[np.ndarray, bool]:
         return self.variance_, self.form == "drop"
+
+    def _verify(self) -> None:
+        super()._verify()
+        if not hasattr(self, "classes_"):
+            return
+        slots, columns = self.mean_.shape
+        if self.covariance == "diagonal":
+            packed.matrix(self.variance_, self.dtype, (slots, columns), "variance_")
+            ensure((self.variance_ >= 0).all(), "variance_ is negative")
+        else:
+            packed.matrix(self.covariance_, self.dtype, (columns, slots, slots), "covariance_")
 
     # ---- merging
     def _merge(

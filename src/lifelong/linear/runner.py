@@ -29,7 +29,8 @@ from ..samples import Dataset, Samples
 from ..stream import Stream, Task
 from ..update import Update, continued, longer, next_version, refuse_again
 from .defaults import make, weighting
-from .estimator import FORMAT, Incremental, load_all, pack, unpack
+from .estimator import Incremental
+from .packed import FORMAT, load_all, pack, unpack
 from .progressive import NONE, judged
 from .replay import Replay
 from .text import HashingText, TextClassifier
@@ -219,8 +220,8 @@ class _Session:
         self.book = Book()
         if self.checkpoint is not None and self.checkpoint.exists():
             arrays, whole = read_arrays(self.checkpoint)
-            self.learner = unpack(whole["linear"], "", arrays)
-            book = unpack(whole["book"], "book", arrays)
+            self.learner = unpack(whole["linear"], "", arrays, self.checkpoint)
+            book = unpack(whole["book"], "book", arrays, self.checkpoint)
             self.book = Book(**book | {name: array("q", book[name].tolist()) for name in SEQUENCES})
 
     def learn(self) -> None:
@@ -445,7 +446,7 @@ def read_model(path: Path) -> tuple[Incremental, Result, list[Task], Encoder | N
     if "result" not in whole:
         raise LifelongError(f"{path} was not written by a run: its scores so far are not known")
     guards = []
-    for name, classes, x, y in unpack(whole["guards"], "guards", arrays):
+    for name, classes, x, y in unpack(whole["guards"], "guards", arrays, path):
         rows = Samples(x=x, y=y, id=np.arange(len(y)))
         guards.append(Task(name, rows.take(slice(0)), rows, tuple(classes), "class"))
     encoder = None if whole["encoder"] is None else Encoder.from_json(whole["encoder"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,6 +11,8 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ...errors import LifelongError, one_of
+from .. import packed
+from ..packed import ensure
 from .exact import ExactSVM, enlarged
 from .kernels import Kernelled, squares, vote
 
@@ -243,3 +246,27 @@ class IncrementalSVC(Kernelled):
     def memory_bytes(self) -> int:
         """Bytes of the examples held."""
         return len(self.ids_) * self.X_.itemsize * self.n_features_in_
+
+    def _verify(self) -> None:
+        super()._verify()
+        if not hasattr(self, "classes_"):
+            return
+        n, classes = len(self.ids_), len(self.classes_)
+        packed.places(self.ids_, self.seen_, "ids_", unique=True)
+        ensure(len(self.codes_) == n, "codes_ is not as long as ids_")
+        packed.places(self.codes_, classes, "codes_")
+        precomputed = self.kernel == "precomputed"
+        columns = n if precomputed else self.n_features_in_
+        packed.matrix(self.X_, "float64", (n, columns), "X_")
+        packed.vector(self.squares_, "float64", n, "squares_")
+        packed.vector(self.origin_, "float64", 0 if precomputed else columns, "origin_")
+        ensure(not precomputed or self.n_features_in_ == n, "n_features_in_ is not what is held")
+        wanted = copy.copy(self)._wanted() if classes > 1 else []
+        ensure(sorted(self.sides_) == sorted(wanted), f"the machines tell apart {self.sides_}")
+        ensure(len(self.machines_) == len(self.sides_), "machines_ is not as long as sides_")
+        for machine, (positive, negative) in zip(self.machines_, self.sides_, strict=True):
+            ensure(isinstance(machine, ExactSVM), "a machine is none")
+            mine = (self.codes_ == positive) | (self.codes_ == negative) | (negative == REST)
+            ensure(np.array_equal(np.sort(machine.rows_), np.flatnonzero(mine)), "rows_ are not its own")
+            y = np.where(self.codes_[machine.rows_] == positive, 1.0, -1.0)
+            ensure(np.array_equal(machine.y_, y), "y_ does not fit codes_")
