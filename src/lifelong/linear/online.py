@@ -111,8 +111,13 @@ class Online(Incremental):
         if self.mean_.shape[1] == 1:
             kernels.learn_two(*constants, drop, *weights, *content, predicted)
         else:
-            rivals = self.rivals or len(self.classes_)
+            rivals = self._rivals()
             kernels.learn_many(*constants, drop, rivals, *weights, *content, known, predicted)
+
+    def _rivals(self) -> int:
+        """How many wrong labels an example is held against, at most."""
+        classes = len(self.classes_)
+        return classes if self.rivals is None else min(self.rivals, classes)
 
     def _sigma(self) -> tuple[np.ndarray, bool]:
         """The diagonal of Sigma, like ``mean_``, and whether to *drop*; empty: Sigma = I."""
@@ -269,9 +274,8 @@ class SecondOrder(Online):
             super()._pass(rows, codes, known, predicted)
             return
         X = np.hstack([np.full((len(codes), 1), self.intercept, self.dtype), rows.toarray()])
-        rivals = self.rivals or len(self.classes_)
         kernels.learn_full(
-            *self._constants(), rivals, self.mean_, self.covariance_, X, codes, known, predicted
+            *self._constants(), self._rivals(), self.mean_, self.covariance_, X, codes, known, predicted
         )
 
     def _sigma(self) -> tuple[np.ndarray, bool]:

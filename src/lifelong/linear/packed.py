@@ -94,7 +94,10 @@ def unpack(packed: Any, name: str, arrays: dict[str, np.ndarray], path: str | Pa
         LifelongError: where it is not what :func:`pack` could have made of what was learned.
     """
     with intact(path):
-        return _unpacked(packed, name, arrays)
+        try:
+            return _unpacked(packed, name, arrays)
+        except LifelongError as error:  # a class's own check: here it speaks of the file
+            raise ValueError(str(error)) from None
 
 
 @contextmanager
@@ -157,10 +160,7 @@ def _estimator(kind: Any, holds: Any, name: str, arrays: dict[str, np.ndarray]) 
     ensure(options <= holds.keys(), f"{kind} lacks {sorted(options - holds.keys())}")
     vars(made).clear()
     vars(made).update({k: _unpacked(v, f"{name}/{k}", arrays) for k, v in holds.items()})
-    try:
-        made._verify()
-    except LifelongError as error:  # its own checks: here they speak of the file
-        raise ValueError(str(error)) from None
+    made._verify()
     return made
 
 
@@ -175,14 +175,15 @@ def estimator(name: Any) -> Any:
 
 
 def _csr(parts: list[np.ndarray], shape: Any, name: str) -> sp.csr_array:
+    """Checked before SciPy sees it, which reads out of bounds where ``indptr`` is wrong."""
     data, indices, indptr = parts
-    for part in (indices, indptr):
-        ensure(part.dtype.kind == "i" and part.ndim == 1, f"{name} has indices {part.dtype}")
+    ensure(len(shape) == 2 and whole(shape[0]) and whole(shape[1]), f"{name} is of shape {shape}")
     ensure(data.ndim == 1 and len(data) == len(indices), f"{name} has entries without a column")
-    ensure(len(shape) == 2 and all(type(n) is int and n >= 0 for n in shape), f"{name} is {shape}")
-    made = sp.csr_array((data, indices, indptr), tuple(shape))
-    made.check_format(full_check=True)
-    return made
+    places(indices, shape[1], f"a column of {name}")
+    places(indptr, len(indices) + 1, f"a row of {name}")
+    ends = len(indptr) == shape[0] + 1 and indptr[0] == 0 and indptr[-1] == len(indices)
+    ensure(ends and (np.diff(indptr) >= 0).all(), f"{name} has no {shape[0]} rows")
+    return sp.csr_array((data, indices, indptr), tuple(shape))
 
 
 def _names(content: Any, kind: Any, name: str) -> np.ndarray:
@@ -264,7 +265,7 @@ def alike(held: Any, fresh: Any, of: str) -> None:
     elif type(fresh) is int:
         ensure(whole(held), f"{of} is {held!r}")
     elif type(fresh) is float:
-        ensure(type(held) in (int, float) and np.isfinite(held), f"{of} is {held!r}")
+        ensure(type(held) is float and np.isfinite(held), f"{of} is {held!r}")
     else:
         ensure(type(held) is type(fresh), f"{of} is no {type(fresh).__name__}")
 
