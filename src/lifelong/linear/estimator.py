@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +17,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d
 
 from ..errors import LifelongError
 from ..files import write_arrays
-from . import packed
+from . import finite, packed
 from .packed import FORMAT, ensure, pack
 
 
@@ -39,6 +42,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
     """What numbers it takes as they are; others become the first."""
     takes_texts = False
     """Whether inputs are strings, not rows of numbers."""
+    roomy: tuple[str, ...] = ()
+    """What it holds in arrays with room to grow, where anything may stand behind what is held."""
 
     # ---- what a subclass defines
     def _start(self) -> None:
@@ -75,8 +80,14 @@ class Incremental(ClassifierMixin, BaseEstimator):
     # ---- scikit-learn's contract
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from nothing: ``X [n, features]``, ``y [n]``. What was learned before is forgotten."""
+        before = dict(vars(self))
         self._forget()
-        self._learn(X, y, column_or_1d(y, warn=True))
+        _bounds.pop(self, None)
+        try:
+            self._learn(X, y, column_or_1d(y, warn=True))
+        except Exception:
+            self._become(before)
+            raise
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
@@ -118,7 +129,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
             )
         if not np.isin(labels, self.classes_).all():
             raise LifelongError("rehearse is for rows learned before: there are new labels among them")
-        self._rehearse(X, self._encode(labels), len(self.classes_))
+        with self._safely(X):
+            self._rehearse(X, self._encode(labels), len(self.classes_))
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -129,7 +141,14 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def scores(self, X: Any) -> np.ndarray:
         """``[n, classes]``, however many classes there are; the largest wins."""
         check_is_fitted(self)
-        return self._scores(self._checked(X, reset=False))
+        X = self._checked(X, reset=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = self._scores(X)
+        fine = scores < np.inf  # of classes never seen it is -inf
+        if not fine.all():
+            row = int((~fine.all(1)).argmax())
+            raise LifelongError(f"row {row} of X has scores beyond all numbers: scale it, or drop it")
+        return scores
 
     def predict(self, X: Any) -> np.ndarray:
         """The labels ``[n]`` of rows ``X [n, features]``."""
@@ -172,17 +191,78 @@ class Incremental(ClassifierMixin, BaseEstimator):
                     "y holds None, or strings beside other labels: give labels of one kind"
                 )
         check_classification_targets(y)
-        if first:
-            self._start()
-            self.classes_ = np.empty(0, y.dtype)
-        if classes is not None:
-            self._encode(np.unique(np.asarray(classes)))
-        known = len(self.classes_)
-        return self._update(X, self._encode(y), known)
+        with self._safely(X):
+            if first:
+                self._start()
+                self.classes_ = np.empty(0, y.dtype)
+            if classes is not None:
+                self._encode(np.unique(np.asarray(classes)))
+            known = len(self.classes_)
+            return self._update(X, self._encode(y), known)
 
     def _checked(self, X: Any, reset: bool) -> Any:
+        finite.refuse_broken(X)
         kinds = {"accept_sparse": "csr"} if self.sparse else {}
-        return validate_data(self, X, reset=reset, dtype=self.dtypes, **kinds)
+        try:
+            X = validate_data(self, X, reset=reset, dtype=self.dtypes, **kinds)
+        except OverflowError:
+            raise LifelongError("X has a number beyond float64: scale it, or drop its row") from None
+        self._refuse(X)
+        return X
+
+    def _refuse(self, X: Any) -> None:
+        """Raise :class:`LifelongError` where a row of ``X [n, features]`` cannot be computed with."""
+        finite.refuse_large(X, float(np.finfo(self._numbers).max), self._numbers)
+
+    # ---- numbers stay finite
+    @property
+    def _numbers(self) -> str:
+        """The dtype of what is learned."""
+        return "float64"
+
+    def _bound(self) -> float:
+        """No number that was learned is larger; after an ordinary batch it need not be up to date."""
+        if self not in _bounds:
+            self._measure()
+        return _bounds[self]
+
+    def _measure(self) -> None:
+        """Find :meth:`_bound` anew."""
+        _bounds[self] = finite.largest(self)
+
+    def _widen_bound(self, by: float) -> None:
+        """What was learned may have become larger by so much."""
+        _bounds[self] = self._bound() + by
+
+    @contextmanager
+    def _safely(self, X: Any) -> Iterator[None]:
+        """Learn rows within, or leave all as it was where that fails or ends in no finite numbers.
+
+        Before ordinary rows nothing is copied, and what is known can only fail to be solved.
+        """
+        first = not hasattr(self, "classes_")
+        calm = finite.ordinary(X) and self._bound() <= finite.MOST[self._numbers]
+        before = dict(vars(self))
+        if not (first or calm):
+            before |= copy.deepcopy({k: v for k, v in before.items() if k.endswith("_")})
+        try:
+            with np.errstate() if calm else np.errstate(over="ignore", invalid="ignore"):
+                yield
+            if not calm or not self._bound() <= finite.MOST[self._numbers]:
+                self._measure()
+                if not self._bound() < np.inf:
+                    raise LifelongError(
+                        "these rows would make what is learned infinite: scale them, or drop them"
+                    )
+        except Exception:
+            if first or not calm:
+                self._become(before)
+            raise
+
+    def _become(self, held: dict[str, Any]) -> None:
+        vars(self).clear()
+        vars(self).update(held)
+        _bounds.pop(self, None)
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """The places of the labels in ``classes_``, to which new ones are added as they come up."""
@@ -247,6 +327,10 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def copy(self) -> Self:
         """Another with the same knowledge, that learns on its own."""
         return copy.deepcopy(self)
+
+
+_bounds: WeakKeyDictionary[Incremental, float] = WeakKeyDictionary()
+"""The largest magnitude of what each has learned: outside the learner, so never copied or saved."""
 
 
 def as_csr(X: Any, dtype: str) -> sp.csr_array:

@@ -69,10 +69,17 @@ class Online(Incremental):
 
     def _learn(self, X: Any, y: Any, classes: Any) -> np.ndarray | None:
         wide = getattr(X, "shape", (0, 0))[-1] if self.grow and hasattr(self, "classes_") else 0
-        if wide > getattr(self, "n_features_in_", wide):
-            self.slot_ = np.append(self.slot_, np.full(wide - self.n_features_in_, -1, np.int32))
-            self.n_features_in_ = wide
-        return super()._learn(X, y, classes)
+        narrow = getattr(self, "n_features_in_", wide)
+        if wide <= narrow:
+            return super()._learn(X, y, classes)
+        self.slot_ = np.append(self.slot_, np.full(wide - narrow, -1, np.int32))
+        self.n_features_in_ = wide
+        try:
+            return super()._learn(X, y, classes)
+        except Exception:
+            if (self.slot_[narrow:] < 0).all():  # nothing was learned of what is new
+                self.slot_, self.n_features_in_ = self.slot_[:narrow].copy(), narrow
+            raise
 
     def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray:
         rows = as_csr(X, self.dtype)
@@ -109,10 +116,26 @@ class Online(Incremental):
         constants, weights = self._constants(), (self.mean_, variance, self.slot_, self.intercept)
         content = rows.data, rows.indices, rows.indptr, codes
         if self.mean_.shape[1] == 1:
-            kernels.learn_two(*constants, drop, *weights, *content, predicted)
+            moved = kernels.learn_two(*constants, drop, *weights, *content, predicted)
         else:
             rivals = self._rivals()
-            kernels.learn_many(*constants, drop, rivals, *weights, *content, known, predicted)
+            moved = kernels.learn_many(*constants, drop, rivals, *weights, *content, known, predicted)
+        self._moved(moved)
+
+    def _moved(self, moved: float) -> None:
+        """Note how far any weight has moved at most; refuse what has no finite end."""
+        if not moved < kernels.farthest(self.mean_):
+            raise LifelongError("these rows would make weights infinite: scale them, or drop them")
+        self._widen_bound(moved * self._deviation)
+
+    @property
+    def _deviation(self) -> float:
+        """The largest that a weight has, at least 1."""
+        return 1.0
+
+    @property
+    def _numbers(self) -> str:
+        return "float32" if self.dtype == "float32" else "float64"
 
     def _rivals(self) -> int:
         """How many wrong labels an example is held against, at most."""
@@ -274,12 +297,17 @@ class SecondOrder(Online):
             super()._pass(rows, codes, known, predicted)
             return
         X = np.hstack([np.full((len(codes), 1), self.intercept, self.dtype), rows.toarray()])
-        kernels.learn_full(
+        moved = kernels.learn_full(
             *self._constants(), self._rivals(), self.mean_, self.covariance_, X, codes, known, predicted
         )
+        self._moved(moved)
 
     def _sigma(self) -> tuple[np.ndarray, bool]:
         return self.variance_, self.form == "drop"
+
+    @property
+    def _deviation(self) -> float:
+        return max(1.0, float(np.sqrt(self.variance)))
 
     def _verify(self) -> None:
         super()._verify()

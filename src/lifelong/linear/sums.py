@@ -108,7 +108,10 @@ class Additive(Incremental):
     def _scores(self, X: Any) -> np.ndarray:
         options = self.get_params(deep=False)
         if self not in _solved or _solved[self][0] != options:
-            _solved[self] = options, self._solve(**self.sums())
+            try:
+                _solved[self] = options, self._solve(**self.sums())
+            except np.linalg.LinAlgError as error:
+                raise LifelongError(f"{error}: scale the features, or penalise them more") from None
         solved = _solved[self][1]
         scores = np.concatenate(
             [self._score(self._rows(X[some]), solved) for some in chunks(X.shape[0])]

@@ -67,6 +67,23 @@ class Wrapper(Incremental):
         tags.input_tags.string, tags.input_tags.two_d_array = self.takes_texts, not self.takes_texts
         return tags
 
+    @property
+    def _numbers(self) -> str:
+        return self._inner._numbers
+
+    def _refuse(self, X: Any) -> None:
+        self._inner._refuse(X)
+
+    def _bound(self) -> float:
+        """Its own (what else it holds), or the learner's, which the learner keeps up to date."""
+        inner = self.learner_._bound() if hasattr(self, "learner_") else 0.0
+        return max(super()._bound(), inner)
+
+    def _measure(self) -> None:
+        super()._measure()
+        if hasattr(self, "learner_"):
+            self.learner_._measure()
+
     def _verify_kinds(self) -> None:
         """By its :attr:`parts`: a fresh learner of 2^30 columns would take gigabytes."""
         ensure(packed.learned(self) == self.parts.keys(), f"it holds {sorted(packed.learned(self))}")

@@ -48,6 +48,9 @@ class ExactSVM(BaseEstimator):
         cached_: the places whose rows of K are stored, ``K_[slot_[i], :n]`` for place ``i``.
     """
 
+    roomy = ("K_", "M_", "R_")
+    """Arrays with room to grow, in which anything may stand."""
+
     def __init__(self) -> None:
         self.rows_ = np.empty(0, np.int64)
         self.y_, self.alpha_, self.g_, self.bound_ = np.empty((4, 0))
