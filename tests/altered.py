@@ -20,7 +20,7 @@ from lifelong import LifelongError, files, linear
 from lifelong.linear import packed
 from lifelong.linear.defaults import LEARNERS
 
-WORDS = np.array("win cash now see you at noon free money lunch tomorrow friend".split())
+WORDS = np.array(["win", "cash", "now", "see", "you", "at", "noon", "free", "money", "lunch"])
 rng = np.random.default_rng(0)
 X = np.abs(rng.normal(size=(40, 4)))
 TEXTS = np.array([" ".join(rng.choice(WORDS, 5)) for _ in range(40)], object)
@@ -115,7 +115,7 @@ def altered_array(arrays: dict[str, np.ndarray], rng: np.random.Generator) -> st
         arrays[name] = arrays[name].astype(old.dtype)
     elif how == "axis":
         arrays[name] = old[None]
-    elif how == "turn" and old.ndim == 2:
+    elif how == "turn" and old.ndim == 2 and old.shape[0] != old.shape[1]:
         arrays[name] = np.ascontiguousarray(old.T)
     elif old.size:
         old = arrays[name] = old.copy()

@@ -260,8 +260,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
             raise
 
     def _become(self, held: dict[str, Any]) -> None:
-        vars(self).clear()
-        vars(self).update(held)
+        self.__dict__ = held
         _bounds.pop(self, None)
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
@@ -312,7 +311,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
             return
         packed.labels(self.classes_)
         self._verify_kinds()
-        width = getattr(self, "n_features_in_", 0 if self.takes_texts else None)
+        width: Any = getattr(self, "n_features_in_", 0 if self.takes_texts else None)
         ensure(packed.whole(width), f"n_features_in_ is {width!r}")
         names = getattr(self, "feature_names_in_", None)
         if names is not None:

@@ -66,7 +66,7 @@ def refuse_broken(X: Any) -> None:
 
 
 def largest(held: Any) -> float:
-    """The largest magnitude of the numbers learned, in ``held`` and all within; inf where one is none."""
+    """The largest magnitude of the numbers learned, in ``held`` and within; inf where one is NaN."""
     if isinstance(held, np.ndarray) and held.dtype.kind == "f":
         most = max(-held.min(initial=0.0), held.max(initial=0.0))
         return float(most) if most == most else np.inf
@@ -74,7 +74,7 @@ def largest(held: Any) -> float:
         return largest(held.data)
     if isinstance(held, float):
         return abs(held) if held == held else np.inf
-    if isinstance(held, Memory):
+    if isinstance(held, Memory):  # only what is not ordinary counts
         return 0.0 if held.samples is None or ordinary(held.samples.x) else largest(held.samples.x)
     if isinstance(held, BaseEstimator):
         roomy = getattr(held, "roomy", ())

@@ -189,7 +189,8 @@ def _csr(parts: list[np.ndarray], shape: Any, name: str) -> sp.csr_array:
 def _names(content: Any, kind: Any, name: str) -> np.ndarray:
     words = isinstance(content, list) and all(isinstance(word, str) for word in content)
     numbers = isinstance(content, list) and all(type(word) is int for word in content)
-    ensure(kind == "U" and words or kind == "O" and (words or numbers), f"{name} are no names")
+    ensure(words or (numbers and kind == "O"), f"{name} are no names")
+    ensure(kind in ("U", "O"), f"{name} are of kind {kind!r}")
     return np.array(content, object if kind == "O" else str)
 
 
