@@ -14,7 +14,6 @@ from sklearn.base import BaseEstimator
 
 from ..errors import LifelongError
 from ..memory import Memory
-from . import kernels
 
 ORDINARY = 1e-9, 1e9
 """The magnitudes of a row's numbers that need no copy (or 0)."""
@@ -32,8 +31,10 @@ def ordinary(X: Any) -> bool:
     held = values(X)
     if held.dtype.kind != "f" or not held.size:
         return True
-    smallest, largest = kernels.extent(held)
-    return ORDINARY[0] <= smallest and largest <= ORDINARY[1]
+    sizes = np.abs(held)
+    least = sizes.view(f"u{sizes.itemsize}") - 1  # as bits, magnitudes are in order; of 0 it is the most
+    smallest = (least.min(keepdims=True) + 1).view(sizes.dtype)[0] or np.inf
+    return bool(ORDINARY[0] <= smallest and sizes.max() <= ORDINARY[1])
 
 
 def refuse_large(X: Any, most: float, beyond: str) -> None:

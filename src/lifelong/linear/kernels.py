@@ -27,17 +27,6 @@ def admit(slot, indices, used):
 
 
 @compiled
-def extent(values):
-    """(the smallest magnitude but 0, the largest); NaN counts as neither."""
-    smallest, largest = np.inf, 0.0
-    for value in values:
-        size = abs(value)
-        largest = max(largest, size)
-        smallest = min(smallest, size if size > 0 else np.inf)
-    return smallest, largest
-
-
-@compiled
 def farthest(mean):
     """How far weights may move in a pass: less than is infinite, also times a deviation of 1e7."""
     return 1e30 if mean.itemsize == 4 else 1e300
