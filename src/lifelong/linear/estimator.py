@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakKeyDictionary
@@ -222,9 +222,11 @@ class Incremental(ClassifierMixin, BaseEstimator):
 
     def _bound(self) -> float:
         """No number that was learned is larger; after an ordinary batch it need not be up to date."""
-        if self not in _bounds:
+        bound = _bounds.get(self)
+        if bound is None:
             self._measure()
-        return _bounds[self]
+            return _bounds[self]
+        return bound
 
     def _measure(self) -> None:
         """Find :meth:`_bound` anew."""
@@ -238,7 +240,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def _safely(self, X: Any) -> Iterator[None]:
         """Learn rows within, or leave all as it was where that fails or ends in no finite numbers.
 
-        Before ordinary rows nothing is copied, and what is known can only fail to be solved.
+        Before ordinary rows nothing is copied: they cannot end in such numbers.
         """
         first = not hasattr(self, "classes_")
         calm = finite.ordinary(X) and self._bound() <= finite.MOST[self._numbers]
@@ -246,7 +248,7 @@ class Incremental(ClassifierMixin, BaseEstimator):
         if not (first or calm):
             before |= copy.deepcopy({k: v for k, v in before.items() if k.endswith("_")})
         try:
-            with np.errstate() if calm else np.errstate(over="ignore", invalid="ignore"):
+            with nullcontext() if calm else np.errstate(over="ignore", invalid="ignore"):
                 yield
             if not calm or not self._bound() <= finite.MOST[self._numbers]:
                 self._measure()
