@@ -17,6 +17,8 @@ from ..memory import Memory
 
 ORDINARY = 1e-9, 1e9
 """The magnitudes of a row's numbers that need no copy (or 0)."""
+BLOCK = 1 << 13
+"""Numbers that are looked at together: what is made of them stays in the cache."""
 MOST = {"float32": 1e15, "float64": 1e100}
 """The largest magnitude of learned numbers that needs none, by their dtype."""
 
@@ -29,8 +31,12 @@ def values(X: Any) -> np.ndarray:
 def ordinary(X: Any) -> bool:
     """Whether all numbers of the rows are 0 or of an ordinary magnitude; texts are."""
     held = values(X)
-    if held.dtype.kind != "f" or not held.size:
+    if held.dtype.kind != "f":
         return True
+    return all(_ordinary(held[i : i + BLOCK]) for i in range(0, len(held), BLOCK))
+
+
+def _ordinary(held: np.ndarray) -> bool:
     sizes = np.abs(held)
     least = sizes.view(f"u{sizes.itemsize}") - 1  # as bits, magnitudes are in order; of 0 it is the most
     smallest = (least.min(keepdims=True) + 1).view(sizes.dtype)[0] or np.inf
