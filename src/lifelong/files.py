@@ -174,13 +174,9 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray], manifest: Any) -> No
     """One safetensors file: the arrays, the manifest as JSON, and digests of both."""
     whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = json.dumps(manifest).encode()
-    about = {
-        "lifelong": VERSION,
-        "manifest": hashlib.blake2b(content, digest_size=16).hexdigest(),
-        "arrays": _digest(whole),
-    }
+    about = f"{VERSION} {_hash(content)} {_digest(whole)}"  # one entry: the order of several is no order
     try:
-        written = save(whole | {MANIFEST: np.frombuffer(content, np.uint8)}, about)
+        written = save(whole | {MANIFEST: np.frombuffer(content, np.uint8)}, {"lifelong": about})
     except SafetensorError as error:
         raise LifelongError(f"cannot write {path}: {error}; hold fewer arrays") from None
     write(path, written)
@@ -191,10 +187,10 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], Any]:
 
     Raises :class:`LifelongError` where the contents are not those that were written.
     """
-    with _opened(path) as (file, about, manifest):
+    with _opened(path) as (file, digest, manifest):
         names = [name for name in file.keys() if name != MANIFEST]  # noqa: SIM118
         arrays = {name: file.get_tensor(name) for name in names}
-    if about is not None and _digest(arrays) != about.get("arrays"):
+    if digest is not None and _digest(arrays) != digest:
         raise _damaged(path)
     return arrays, manifest
 
@@ -206,32 +202,35 @@ def read_manifest(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str] | None, Any]]:
-    """(the open file, its digests, its manifest); a file of the first layout has no digests."""
+def _opened(path: Path) -> Iterator[tuple[Any, str | None, Any]]:
+    """(the open file, the digest of its arrays, its manifest); the first layout has no digest."""
     if not path.is_file():
         raise LifelongError(f"{path} is no file" if path.exists() else f"no file {path}")
     try:
         with safe_open(path, "numpy") as file:
-            about = file.metadata() or {}
-            if "lifelong" not in about:
+            about = (file.metadata() or {}).get("lifelong")
+            if about is None:
                 raise LifelongError(f"{path} was not written by lifelong")
-            if about["lifelong"].startswith("{"):
-                yield file, None, json.loads(about["lifelong"])
-            elif about["lifelong"] == VERSION:
-                content = file.get_tensor(MANIFEST).tobytes()
-                if hashlib.blake2b(content, digest_size=16).hexdigest() != about.get("manifest"):
-                    raise _damaged(path)
-                yield file, about, json.loads(content)
-            else:
-                raise LifelongError(
-                    f"{path} has layout {about['lifelong']!r}, this version reads {VERSION}"
-                )
+            if about.startswith("{"):
+                yield file, None, json.loads(about)
+                return
+            layout, *digests = about.split(" ")
+            if layout != VERSION:
+                raise LifelongError(f"{path} has layout {layout!r}, this version reads {VERSION}")
+            content = file.get_tensor(MANIFEST).tobytes()
+            if _hash(content) != digests[0]:
+                raise _damaged(path)
+            yield file, digests[1], json.loads(content)
     except (SafetensorError, OSError) as error:
         raise LifelongError(f"cannot read {path}: {error}") from None
     except LifelongError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError):
         raise _damaged(path) from None
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:

@@ -5,11 +5,12 @@ Every learner takes new classes at any ``partial_fit``, and saves without pickle
 
 from .bayes import ComplementNB, MultinomialNB
 from .defaults import make
-from .estimator import Incremental, load
+from .estimator import Incremental
 from .explain import diff, explain
 from .means import NearestClassMean, StreamingLDA
 from .merge import merge
 from .online import AROW, CW, NHERD, PA, PA1, PA2, SCW1, SCW2, Perceptron
+from .packed import load
 from .progressive import Progressive, progressive_validation
 from .replay import Replay
 from .ridge import RecursiveRidge

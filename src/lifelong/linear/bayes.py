@@ -31,6 +31,9 @@ class _Counts(Additive):
     def _of(self, X: sp.csr_array, Y: sp.csr_array) -> dict[str, Any]:
         return {"counts": added(X, Y.indices, Y.shape[1])}
 
+    def _shapes(self) -> dict[str, tuple[int, int]]:
+        return {"counts": (len(self.classes_), self.n_features_in_)}
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True

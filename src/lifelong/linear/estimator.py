@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,13 +15,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, check_is_fitted, column_or_1d, validate_data
 
-from ..errors import LifelongError, unknown
-from ..files import read_arrays, write_arrays
-from ..memory import Memory
-from ..samples import Samples
+from ..errors import LifelongError
+from ..files import write_arrays
+from . import finite, packed
 from .ids import named, wanted
-
-FORMAT = 3
+from .packed import FORMAT, ensure, pack
 
 
 class Incremental(ClassifierMixin, BaseEstimator):
@@ -46,6 +46,10 @@ class Incremental(ClassifierMixin, BaseEstimator):
     """Whether inputs are strings, not rows of numbers."""
     keeps_rows = False
     """Whether it holds rows, by their ids: they can be forgotten then (:meth:`forget`)."""
+    former: tuple[str, ...] = ()
+    """Attributes of version 0.1.0, which ``_complete`` turns into those of today."""
+    roomy: tuple[str, ...] = ()
+    """What it holds in arrays with room to grow, where anything may stand behind what is held."""
 
     # ---- what a subclass defines
     def _start(self) -> None:
@@ -102,8 +106,14 @@ class Incremental(ClassifierMixin, BaseEstimator):
     # ---- scikit-learn's contract
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from nothing: ``X [n, features]``, ``y [n]``. What was learned before is forgotten."""
+        before = dict(vars(self))
         self._reset()
-        self._learn(X, y, column_or_1d(y, warn=True))
+        _bounds.pop(self, None)
+        try:
+            self._learn(X, y, column_or_1d(y, warn=True))
+        except Exception:
+            self._become(before)
+            raise
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, ids: Any = None) -> Self:
@@ -176,7 +186,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
             raise LifelongError("rehearse is for rows learned before: there are new labels among them")
         if ids is not None:
             ids = named(ids, len(labels), np.empty(0, np.int64), 0)
-        self._rehearse_rows(X, self._encode(labels), len(self.classes_), ids)
+        with self._safely(X):
+            self._rehearse_rows(X, self._encode(labels), len(self.classes_), ids)
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -187,7 +198,14 @@ class Incremental(ClassifierMixin, BaseEstimator):
     def scores(self, X: Any) -> np.ndarray:
         """``[n, classes]``, however many classes there are; the largest wins."""
         check_is_fitted(self)
-        return self._scores(self._checked(X, reset=False))
+        X = self._checked(X, reset=False)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = self._scores(X)
+        fine = scores < np.inf  # of classes never seen it is -inf
+        if not fine.all():
+            row = int((~fine.all(1)).argmax())
+            raise LifelongError(f"row {row} of X has scores beyond all numbers: scale it, or drop it")
+        return scores
 
     def predict(self, X: Any) -> np.ndarray:
         """The labels ``[n]`` of rows ``X [n, features]``."""
@@ -201,10 +219,15 @@ class Incremental(ClassifierMixin, BaseEstimator):
 
     def checked(self) -> Self:
         """Itself, where its hyper-parameters make sense; :meth:`fit` finds out too, but later."""
-        trial = clone(self)
-        trial.n_features_in_ = 1
-        trial._start()
+        self._fresh()
         return self
+
+    def _fresh(self) -> Self:
+        """One made alike that starts to learn, of one feature."""
+        made = clone(self)
+        made.n_features_in_ = 1
+        made._start()
+        return made
 
     # ---- learning
     def _reset(self) -> None:
@@ -226,13 +249,14 @@ class Incremental(ClassifierMixin, BaseEstimator):
                 )
         check_classification_targets(y)
         ids = self._named(ids, len(y))
-        if first:
-            self._start()
-            self.classes_ = np.empty(0, y.dtype)
-        if classes is not None:
-            self._encode(np.unique(np.asarray(classes)))
-        known = len(self.classes_)
-        return self._update_rows(X, self._encode(y), known, ids)
+        with self._safely(X):
+            if first:
+                self._start()
+                self.classes_ = np.empty(0, y.dtype)
+            if classes is not None:
+                self._encode(np.unique(np.asarray(classes)))
+            known = len(self.classes_)
+            return self._update_rows(X, self._encode(y), known, ids)
 
     def _named(self, ids: Any, rows: int) -> np.ndarray | None:
         """The ids of rows to come, counted on where none are given; None where no rows are held."""
@@ -247,8 +271,69 @@ class Incremental(ClassifierMixin, BaseEstimator):
         self.next_id_ = max(self.next_id_, int(ids.max()) + 1)
 
     def _checked(self, X: Any, reset: bool) -> Any:
+        finite.refuse_broken(X)
         kinds = {"accept_sparse": "csr"} if self.sparse else {}
-        return validate_data(self, X, reset=reset, dtype=self.dtypes, **kinds)
+        try:
+            X = validate_data(self, X, reset=reset, dtype=self.dtypes, **kinds)
+        except OverflowError:
+            raise LifelongError("X has a number beyond float64: scale it, or drop its row") from None
+        self._refuse(X)
+        return X
+
+    def _refuse(self, X: Any) -> None:
+        """Raise :class:`LifelongError` where a row of ``X [n, features]`` cannot be computed with."""
+        finite.refuse_large(X, float(np.finfo(self._numbers).max), self._numbers)
+
+    # ---- numbers stay finite
+    @property
+    def _numbers(self) -> str:
+        """The dtype of what is learned."""
+        return "float64"
+
+    def _bound(self) -> float:
+        """No number that was learned is larger; after an ordinary batch it need not be up to date."""
+        bound = _bounds.get(self)
+        if bound is None:
+            self._measure()
+            return _bounds[self]
+        return bound
+
+    def _measure(self) -> None:
+        """Find :meth:`_bound` anew."""
+        _bounds[self] = finite.largest(self)
+
+    def _widen_bound(self, by: float) -> None:
+        """What was learned may have become larger by so much."""
+        _bounds[self] = self._bound() + by
+
+    @contextmanager
+    def _safely(self, X: Any) -> Iterator[None]:
+        """Learn rows within, or leave all as it was where that fails or ends in no finite numbers.
+
+        Before ordinary rows nothing is copied: they cannot end in such numbers.
+        """
+        first = not hasattr(self, "classes_")
+        calm = finite.ordinary(X) and self._bound() <= finite.MOST[self._numbers]
+        before = dict(vars(self))
+        if not (first or calm):
+            before |= copy.deepcopy({k: v for k, v in before.items() if k.endswith("_")})
+        try:
+            with nullcontext() if calm else np.errstate(over="ignore", invalid="ignore"):
+                yield
+            if not calm or not self._bound() <= finite.MOST[self._numbers]:
+                self._measure()
+                if not self._bound() < np.inf:
+                    raise LifelongError(
+                        "these rows would make what is learned infinite: scale them, or drop them"
+                    )
+        except Exception:
+            if first or not calm:
+                self._become(before)
+            raise
+
+    def _become(self, held: dict[str, Any]) -> None:
+        self.__dict__ = held
+        _bounds.pop(self, None)
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         """The places of the labels in ``classes_``, to which new ones are added as they come up."""
@@ -284,9 +369,39 @@ class Incremental(ClassifierMixin, BaseEstimator):
         manifest = pack(self, "", arrays)
         write_arrays(Path(path), arrays, {"format": FORMAT, "linear": manifest})
 
+    def _verify(self) -> None:
+        """Raise ValueError where what a file held is not what learning could have left.
+
+        A subclass adds how its attributes must fit each other, so that nothing is used unchecked.
+        """
+        packed.options(self)
+        columns = vars(self).get(packed.COLUMNS, {})
+        ensure(isinstance(columns, dict), "the columns of features are no dictionary")
+        if not hasattr(self, "classes_"):
+            held = packed.learned(self)
+            ensure(not held, f"{type(self).__name__} holds {sorted(held)}, but no classes")
+            return
+        packed.labels(self.classes_)
+        self._verify_kinds()
+        width: Any = getattr(self, "n_features_in_", 0 if self.takes_texts else None)
+        ensure(packed.whole(width), f"n_features_in_ is {width!r}")
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None:
+            ensure(isinstance(names, np.ndarray) and names.dtype == object, "features have no names")
+            ensure(names.shape == (width,), f"{width} features have {names.shape} names")
+        packed.places(np.array([*columns.values()], np.int64), width, "river_columns", unique=True)
+
+    def _verify_kinds(self) -> None:
+        """Raise ValueError where its attributes are not those of one that starts to learn."""
+        packed.attributes(self, self._fresh())
+
     def copy(self) -> Self:
         """Another with the same knowledge, that learns on its own."""
         return copy.deepcopy(self)
+
+
+_bounds: WeakKeyDictionary[Incremental, float] = WeakKeyDictionary()
+"""The largest magnitude of what each has learned: outside the learner, so never copied or saved."""
 
 
 def as_csr(X: Any, dtype: str) -> sp.csr_array:
@@ -296,96 +411,3 @@ def as_csr(X: Any, dtype: str) -> sp.csr_array:
         rows = rows.copy()
         rows.sum_duplicates()
     return rows
-
-
-def load(path: str | Path) -> Any:
-    """The estimator that :meth:`Incremental.save` wrote. Nothing is unpickled.
-
-    Raises:
-        LifelongError: where the file is missing, broken, or holds no estimator.
-    """
-    return load_all(path)[0]
-
-
-def load_all(path: str | Path) -> tuple[Any, dict[str, np.ndarray], dict[str, Any]]:
-    """(the estimator, the arrays, the manifest) of a file, which may hold more; as :func:`load`."""
-    arrays, whole = read_arrays(Path(path))
-    if "linear" not in whole:
-        raise LifelongError(f"{path} holds no linear learner: read it with ll.load")
-    if whole["format"] != FORMAT:
-        raise LifelongError(f"{path} has format {whole['format']}, this version reads {FORMAT}")
-    return unpack(whole["linear"], "", arrays), arrays, whole
-
-
-def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
-    """The value as JSON; its arrays go to ``arrays`` under ``name``."""
-    if isinstance(value, BaseEstimator):
-        if hasattr(value, "_trim") and any(name.endswith("_") for name in vars(value)):
-            value._trim()
-        held = {key: pack(v, f"{name}/{key}", arrays) for key, v in vars(value).items()}
-        return {"estimator": type(value).__name__, "holds": held}
-    if isinstance(value, sp.csr_array | sp.csr_matrix):
-        arrays |= {f"{name}/{key}": getattr(value, key) for key in ("data", "indices", "indptr")}
-        return {"csr": list(value.shape)}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "USO":
-        return {"names": value.tolist(), "kind": value.dtype.kind}
-    if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {"array": value.dtype.str}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.random.Generator):
-        return {"rng": value.bit_generator.state}
-    if isinstance(value, Memory):
-        columns = None if value.samples is None else dict(value.samples.columns)
-        return {"memory": pack(vars(value) | {"samples": columns}, name, arrays)}
-    if isinstance(value, dict):
-        return {"dict": [[k, pack(v, f"{name}/{i}", arrays)] for i, (k, v) in enumerate(value.items())]}
-    if isinstance(value, list | tuple):
-        packed = [pack(v, f"{name}/{i}", arrays) for i, v in enumerate(value)]
-        return {"list" if isinstance(value, list) else "tuple": packed}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise LifelongError(f"{name.lstrip('/')} is {value!r}, which a file without pickle cannot hold")
-
-
-def unpack(packed: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
-    """What :func:`pack` packed."""
-    if not isinstance(packed, dict):
-        return packed
-    kind, content = next(iter(packed.items()))
-    if kind == "estimator":
-        made = estimator(content)
-        vars(made).update({k: unpack(v, f"{name}/{k}", arrays) for k, v in packed["holds"].items()})
-        if isinstance(made, Incremental) and made.keeps_rows and hasattr(made, "classes_"):
-            made._complete()
-        return made
-    if kind == "csr":
-        return sp.csr_array(tuple(arrays[f"{name}/{k}"] for k in ("data", "indices", "indptr")), content)
-    if kind == "names":
-        return np.array(content, object if packed["kind"] == "O" else None)
-    if kind == "array":
-        return arrays[name]
-    if kind == "rng":
-        made = np.random.default_rng()
-        made.bit_generator.state = content
-        return made
-    if kind == "memory":
-        memory = Memory(None)
-        vars(memory).update(unpack(content, name, arrays))
-        columns: Any = memory.samples
-        memory.samples = None if columns is None else Samples(**columns)
-        return memory
-    if kind == "dict":
-        return {k: unpack(v, f"{name}/{i}", arrays) for i, (k, v) in enumerate(content)}
-    found: Sequence[Any] = [unpack(v, f"{name}/{i}", arrays) for i, v in enumerate(content)]
-    return found if kind == "list" else tuple(found)
-
-
-def estimator(name: str) -> Any:
-    """A fresh estimator of ``lifelong.linear`` by its class name."""
-    from .. import linear
-
-    if name not in linear.__all__ or not isinstance(kind := getattr(linear, name), type):
-        raise unknown("estimator", name, linear.__all__)
-    return kind()

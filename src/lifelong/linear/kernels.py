@@ -6,6 +6,8 @@ and the frequent ones, met first, lie side by side. Slot 0 is the intercept's.
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 from numba import njit
 
@@ -22,6 +24,27 @@ def admit(slot, indices, used):
             slot[feature] = used
             used += 1
     return used
+
+
+@compiled
+def farthest(mean):
+    """How far weights may move in a pass: less than is infinite, also times a deviation of 1e7."""
+    return 1e30 if mean.itemsize == 4 else 1e300
+
+
+@compiled
+def _reach(alpha, c, v, variance, at, x, n, column):
+    """A bound of |alpha Sigma x|, times the largest deviation; not a number where c is not finite.
+
+    alpha sqrt(v) is one, by Cauchy and Schwarz, and costs nothing. Where it is large, look.
+    """
+    bound = alpha * sqrt(v) + 0 * c
+    if bound < 1e6 or len(variance) == 0:
+        return bound
+    most = 0.0
+    for j in range(n):
+        most = max(most, variance[at[j], column] * abs(x[j]))
+    return alpha * most + 0 * c
 
 
 @compiled
@@ -79,7 +102,12 @@ def _sharpen(variance, x, c, v, drop):
 def learn_two(
     rule, a, b, drop, mean, variance, slot, intercept, data, indices, indptr, codes, predicted
 ):
-    """One pass over examples of two classes, whose one weight vector is ``mean[:, 0]``."""
+    """One pass over examples of two classes, whose one weight vector is ``mean[:, 0]``.
+
+    Returns a bound of how far any weight has moved, times the largest deviation if that is above 1. An
+    update that would take it beyond :func:`farthest` is not done, nor is any behind it.
+    """
+    moved, most = 0.0, farthest(mean)
     longest = _longest(indptr)
     at, x = np.empty(longest, np.int64), np.empty(longest, mean.dtype)
     second = len(variance) > 0
@@ -98,11 +126,15 @@ def learn_two(
         alpha, c = step(rule, y * s, v, a, b)
         if alpha == 0:
             continue
+        moved += _reach(alpha, c, v, variance, at, x, n, 0)
+        if not moved < most:
+            return moved
         for j in range(n):
             sigma = variance[at[j], 0] if second else 1.0
             mean[at[j], 0] += y * alpha * sigma * x[j]
             if second:
                 variance[at[j], 0] = _sharpen(sigma, x[j], c, v, drop)
+    return moved
 
 
 @compiled
@@ -127,7 +159,9 @@ def learn_many(
 
     The ``rivals`` best-scored wrong labels r are each a binary example of margin mu_y x - mu_r x and
     variance x'(Sigma_y + Sigma_r) x (Crammer, Dredze & Kulesza, EMNLP 2009), one after another.
+    Returns what :func:`learn_two` does.
     """
+    moved, most = 0.0, farthest(mean)
     longest = _longest(indptr)
     at, x = np.empty(longest, np.int64), np.empty(longest, mean.dtype)
     s, met = np.empty(mean.shape[1], mean.dtype), np.empty(mean.shape[1], np.bool_)
@@ -160,6 +194,10 @@ def learn_many(
             alpha, c = step(rule, m, v, a, b)
             if alpha == 0:
                 continue
+            moved += _reach(alpha, c, v, variance, at, x, n, y)
+            moved += _reach(alpha, c, v, variance, at, x, n, r)
+            if not moved < most:
+                return moved
             for j in range(n):
                 k, value = at[j], x[j]
                 if second:
@@ -173,7 +211,7 @@ def learn_many(
                     mean[k, y] += alpha * value
                     mean[k, r] -= alpha * value
                     s[y] += alpha * value * value
-    return known
+    return moved
 
 
 @compiled
@@ -199,6 +237,7 @@ def learn_full(rule, a, b, rivals, mean, covariance, X, codes, known, predicted)
 
     With two classes (``mean`` of one column) the one weight vector is that of ``codes`` 1.
     """
+    moved, most = 0.0, farthest(mean)
     two = mean.shape[1] == 1
     met, s = np.empty(max(2, mean.shape[1]), np.bool_), np.empty(mean.shape[1], mean.dtype)
     every = np.arange(X.shape[1])
@@ -228,6 +267,9 @@ def learn_full(rule, a, b, rivals, mean, covariance, X, codes, known, predicted)
             if alpha == 0:
                 continue
             beta = c / (1 + c * v)
+            moved += alpha * min(sqrt(v), np.abs(along).max() + np.abs(against).max()) + 0 * beta
+            if not moved < most:
+                return moved
             if two:
                 mean[:, 0] += sign * alpha * along
                 covariance[0] -= beta * np.outer(along, along)
@@ -237,4 +279,4 @@ def learn_full(rule, a, b, rivals, mean, covariance, X, codes, known, predicted)
                 s[y] += alpha * _dot(x, along)
                 covariance[y] -= beta * np.outer(along, along)
                 covariance[r] -= beta * np.outer(against, against)
-    return known
+    return moved

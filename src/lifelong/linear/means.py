@@ -62,6 +62,10 @@ class NearestClassMean(Additive):
             found["documents"] = added(X.sign(), np.zeros(len(Y.indices), int), 1)
         return found
 
+    def _shapes(self) -> dict[str, tuple[int, int]]:
+        shapes = {"sums": (len(self.classes_), self.n_features_in_)}
+        return shapes | ({"documents": (1, self.n_features_in_)} if self.idf else {})
+
     def _solve(
         self, examples: np.ndarray, sums: sp.csr_array, documents: sp.csr_array | None = None
     ) -> tuple[Any, ...]:
@@ -121,6 +125,10 @@ class StreamingLDA(Probable):
 
     def _of(self, X: np.ndarray, Y: sp.csr_array) -> dict[str, np.ndarray]:
         return {"sums": Y.T @ X, "gram": X.T @ X}
+
+    def _shapes(self) -> dict[str, tuple[int, int]]:
+        d = self.n_features_in_
+        return {"sums": (len(self.classes_), d), "gram": (d, d)}
 
     def _solve(
         self, examples: np.ndarray, sums: np.ndarray, gram: np.ndarray

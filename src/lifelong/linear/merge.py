@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..errors import LifelongError
+from .finite import largest
 
 
 def merge(*learners: Any, base: Any = None) -> Any:
@@ -25,8 +27,8 @@ def merge(*learners: Any, base: Any = None) -> Any:
         base: what all of them went on from, if they did not start from nothing.
 
     Raises:
-        LifelongError: where there are none, they do not fit each other or ``base``, or their kind cannot
-            be merged.
+        LifelongError: where there are none, they do not fit each other or ``base``, their kind cannot be
+            merged, or the numbers would not be finite.
     """
     if not learners:
         raise LifelongError("nothing to merge: give at least one learner")
@@ -45,7 +47,10 @@ def merge(*learners: Any, base: Any = None) -> Any:
             raise LifelongError("the learners have other features than the first: give the same columns")
     placed = [(other, merged._encode(other.classes_)) for other in others]
     start = None if base is None else placed.pop()
-    merged._merge(placed, start)
+    with np.errstate(over="ignore", invalid="ignore"):
+        merged._merge(placed, start)
+    if not largest(merged) < np.inf:
+        raise LifelongError("what they know cannot be merged in finite numbers: scale the features")
     return merged
 
 

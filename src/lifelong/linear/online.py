@@ -17,8 +17,9 @@ from scipy.special import ndtri
 from sklearn.base import clone
 
 from ..errors import LifelongError, one_of
-from . import kernels, updates
+from . import kernels, packed, updates
 from .estimator import Incremental, as_csr
+from .packed import ensure
 
 MOST_FULL = 4096
 """Features of which a full covariance is still kept: 67 MB a class in float32."""
@@ -68,10 +69,17 @@ class Online(Incremental):
 
     def _learn(self, X: Any, y: Any, classes: Any, ids: Any = None) -> np.ndarray | None:
         wide = getattr(X, "shape", (0, 0))[-1] if self.grow and hasattr(self, "classes_") else 0
-        if wide > getattr(self, "n_features_in_", wide):
-            self.slot_ = np.append(self.slot_, np.full(wide - self.n_features_in_, -1, np.int32))
-            self.n_features_in_ = wide
-        return super()._learn(X, y, classes, ids)
+        narrow = getattr(self, "n_features_in_", wide)
+        if wide <= narrow:
+            return super()._learn(X, y, classes, ids)
+        self.slot_ = np.append(self.slot_, np.full(wide - narrow, -1, np.int32))
+        self.n_features_in_ = wide
+        try:
+            return super()._learn(X, y, classes, ids)
+        except Exception:
+            if (self.slot_[narrow:] < 0).all():  # nothing was learned of what is new
+                self.slot_, self.n_features_in_ = self.slot_[:narrow].copy(), narrow
+            raise
 
     def _update(self, X: Any, codes: np.ndarray, known: int) -> np.ndarray:
         rows = as_csr(X, self.dtype)
@@ -108,14 +116,47 @@ class Online(Incremental):
         constants, weights = self._constants(), (self.mean_, variance, self.slot_, self.intercept)
         content = rows.data, rows.indices, rows.indptr, codes
         if self.mean_.shape[1] == 1:
-            kernels.learn_two(*constants, drop, *weights, *content, predicted)
+            moved = kernels.learn_two(*constants, drop, *weights, *content, predicted)
         else:
-            rivals = self.rivals or len(self.classes_)
-            kernels.learn_many(*constants, drop, rivals, *weights, *content, known, predicted)
+            rivals = self._rivals()
+            moved = kernels.learn_many(*constants, drop, rivals, *weights, *content, known, predicted)
+        self._moved(moved)
+
+    def _moved(self, moved: float) -> None:
+        """Note how far any weight has moved at most; refuse what has no finite end."""
+        if not moved < kernels.farthest(self.mean_):
+            raise LifelongError("these rows would make weights infinite: scale them, or drop them")
+        self._widen_bound(moved * self._deviation)
+
+    @property
+    def _deviation(self) -> float:
+        """The largest that a weight has, at least 1."""
+        return 1.0
+
+    @property
+    def _numbers(self) -> str:
+        return "float32" if self.dtype == "float32" else "float64"
+
+    def _rivals(self) -> int:
+        """How many wrong labels an example is held against, at most."""
+        classes = len(self.classes_)
+        return classes if self.rivals is None else min(self.rivals, classes)
 
     def _sigma(self) -> tuple[np.ndarray, bool]:
         """The diagonal of Sigma, like ``mean_``, and whether to *drop*; empty: Sigma = I."""
         return np.zeros((0, 0), self.dtype), False
+
+    def _verify(self) -> None:
+        super()._verify()
+        if not hasattr(self, "classes_"):
+            return
+        classes, slots = len(self.classes_), len(self.mean_)
+        columns = {1: 0, 2: 1}.get(classes, classes)
+        packed.vector(self.slot_, "int32", self.n_features_in_, "slot_")
+        used = np.sort(self.slot_[self.slot_ >= 0])
+        ensure(self.slot_.min() >= -1, "slot_ is below -1")
+        ensure(np.array_equal(used, np.arange(1, slots)), "slot_ does not fit mean_")
+        packed.matrix(self.mean_, self.dtype, (slots, columns), "mean_")
 
     # ---- merging
     def _merge(
@@ -256,13 +297,28 @@ class SecondOrder(Online):
             super()._pass(rows, codes, known, predicted)
             return
         X = np.hstack([np.full((len(codes), 1), self.intercept, self.dtype), rows.toarray()])
-        rivals = self.rivals or len(self.classes_)
-        kernels.learn_full(
-            *self._constants(), rivals, self.mean_, self.covariance_, X, codes, known, predicted
+        moved = kernels.learn_full(
+            *self._constants(), self._rivals(), self.mean_, self.covariance_, X, codes, known, predicted
         )
+        self._moved(moved)
 
     def _sigma(self) -> tuple[np.ndarray, bool]:
         return self.variance_, self.form == "drop"
+
+    @property
+    def _deviation(self) -> float:
+        return max(1.0, float(np.sqrt(self.variance)))
+
+    def _verify(self) -> None:
+        super()._verify()
+        if not hasattr(self, "classes_"):
+            return
+        slots, columns = self.mean_.shape
+        if self.covariance == "diagonal":
+            packed.matrix(self.variance_, self.dtype, (slots, columns), "variance_")
+            ensure((self.variance_ >= 0).all(), "variance_ is negative")
+        else:
+            packed.matrix(self.covariance_, self.dtype, (columns, slots, slots), "covariance_")
 
     # ---- merging
     def _merge(

@@ -10,7 +10,9 @@ import numpy as np
 from ..errors import LifelongError, at_least
 from ..memory import Memory
 from ..samples import Samples
+from . import packed
 from .defaults import make
+from .packed import ensure
 from .text import TextClassifier
 from .wrapper import Wrapper
 
@@ -51,6 +53,7 @@ class Replay(Wrapper):
     seed: int = 0
 
     keeps_rows = True
+    parts = Wrapper.parts | {"memory_": Memory, "rng_": np.random.Generator, "next_id_": int}
 
     @property
     def takes_texts(self) -> bool:  # type: ignore[override]
@@ -119,3 +122,30 @@ class Replay(Wrapper):
 
     def _scores(self, X: Any) -> np.ndarray:
         return self.learner_._scores(X)
+
+    def _verify(self) -> None:
+        super()._verify()
+        if not hasattr(self, "classes_"):
+            return
+        at_least(1, batch=self.batch, replays=self.replays)
+        made = type(make(self.learner))
+        ensure(type(self.learner_) is made, f"the learner within is no {made.__name__}")
+        width = getattr(self, "n_features_in_", 0)
+        ensure(self.learner_.n_features_in_ == width, "the learner within has other features")
+        samples = self.memory_.samples
+        if samples is None:
+            return
+        ensure(samples.columns.keys() == {"x", "y", "id"}, f"the memory has columns {[*samples]}")
+        ensure(samples.y.dtype == np.int64 and samples.id.dtype == np.int64, "labels are no numbers")
+        packed.places(samples.y, len(self.classes_), "the memory's labels")
+        packed.ids(samples.id, self.next_id_)
+        if self.takes_texts:
+            texts = samples.x.dtype == object and samples.x.ndim == 1
+            ensure(texts and all(isinstance(text, str) for text in samples.x), "the memory has no texts")
+        else:
+            kind = str(samples.x.dtype)
+            ensure(samples.x.dtype in self.dtypes, f"the memory has rows of {kind}")
+            packed.matrix(samples.x, kind, (len(samples), width), "the memory's rows")
+        most = self.memory_.capacity(samples)
+        sizes = np.bincount(samples.y) if self.memory_.each else len(samples)
+        ensure(most is None or np.max(sizes, initial=0) <= most, "the memory holds more than it may")

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from scipy.linalg import solve
 
 from ..errors import LifelongError, at_least
+from . import packed
 from .sums import Additive, few_features
 
 MOST = 16384
@@ -61,6 +62,16 @@ class RecursiveRidge(Additive):
     def _of(self, X: np.ndarray, Y: sp.csr_array) -> dict[str, np.ndarray]:
         H = self._hidden(X)
         return {"gram": H.T @ H, "sums": Y.T @ H}
+
+    def _shapes(self) -> dict[str, tuple[int, int]]:
+        d = self.features or self.n_features_in_
+        return {"sums": (len(self.classes_), d), "gram": (d, d)}
+
+    def _verify(self) -> None:
+        super()._verify()
+        if self.features is not None and hasattr(self, "classes_"):
+            shape = (self.n_features_in_, self.features)
+            packed.matrix(self.projection_, "float64", shape, "projection_")
 
     def _solve(
         self, examples: np.ndarray, gram: np.ndarray, sums: np.ndarray

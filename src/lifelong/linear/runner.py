@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import metrics
 from ..data import Encoder
-from ..errors import LifelongError, at_least, intact, unknown
+from ..errors import LifelongError, at_least, intact, require, unknown
 from ..files import lock, read_arrays, read_manifest, write_arrays
 from ..ids import Ids
 from ..progress import Report, bar
@@ -30,7 +30,8 @@ from ..samples import Dataset, Samples
 from ..stream import Stream, Task
 from ..update import Outcome, continued, longer, numbered, relabelled
 from .defaults import make, weighting
-from .estimator import FORMAT, Incremental, load_all, pack, unpack
+from .estimator import Incremental
+from .packed import FORMAT, load_all, pack, unpack
 from .progressive import NONE, judged
 from .replay import Replay
 from .text import HashingText, TextClassifier
@@ -61,6 +62,17 @@ class Book:
     answers: array[int] = field(default_factory=lambda: array("q"))
     ids: array[int] = field(default_factory=lambda: array("q"))
     """The rows' ids in their data, where some of it was held out."""
+
+    @staticmethod
+    def of(held: dict[str, Any]) -> Book:
+        """What a checkpoint holds. Raises :class:`ValueError` or TypeError where it cannot be that."""
+        book = Book(**held | {name: array("q", held[name].tolist()) for name in SEQUENCES})
+        counts = [book.hits, book.met, *book.truth, *book.ids]
+        require(all(type(n) is int and n >= 0 for n in counts), "a count is none")
+        require(book.hits <= book.met and np.isfinite(book.seconds), "the counts do not fit each other")
+        require(all(n < len(book.labels) for n in [*book.truth, *book.answers]), "a label is none")
+        require(len(book.truth) == len(book.answers) == len(book.ids), "the rows do not fit each other")
+        return book
 
     def note(self, labels: np.ndarray, given: np.ndarray) -> None:
         """Keep what was asked and answered, in the order of time."""
@@ -223,9 +235,8 @@ class _Session:
         if self.checkpoint is not None and self.checkpoint.exists():
             arrays, whole = read_arrays(self.checkpoint)
             with intact(str(self.checkpoint)):
-                self.learner = unpack(whole["linear"], "", arrays)
-                book = unpack(whole["book"], "book", arrays)
-                self.book = Book(**book | {name: array("q", book[name].tolist()) for name in SEQUENCES})
+                self.learner = unpack(whole["linear"], "", arrays, self.checkpoint)
+                self.book = Book.of(unpack(whole["book"], "book", arrays, self.checkpoint))
 
     def learn(self) -> None:
         """Learn what is left of the stream, a row of R behind each task."""
@@ -479,7 +490,7 @@ def read_model(path: Path) -> tuple[Incremental, Kept]:
         if "result" not in whole:
             raise LifelongError(f"{path} was not written by a run: its scores so far are not known")
         guards = []
-        for name, classes, x, y, *ids in unpack(whole["guards"], "guards", arrays):
+        for name, classes, x, y, *ids in unpack(whole["guards"], "guards", arrays, path):
             rows = Samples(x=x, y=y, id=ids[0] if ids else np.full(len(y), -1))
             if len(y) and not (y.dtype.kind == "i" and 0 <= y.min() <= y.max() < len(classes)):
                 raise LifelongError(f"{path} is damaged: a guard set has labels of no class")
@@ -487,7 +498,8 @@ def read_model(path: Path) -> tuple[Incremental, Kept]:
         encoder = None if whole["encoder"] is None else Encoder.from_json(whole["encoder"])
         known = Ids.of(whole.get("ids"), arrays.get("ids"))
         if "ids" not in whole and learner.keeps_rows:  # version 0.1.0 did not note them
-            known.add(learner._held())
+            held = learner._held()
+            known.add(held[held >= 0])
         result = checked(whole["result"], str(path)).data
         return learner, Kept(result, guards, encoder, known, whole.get("version"))
 

@@ -14,7 +14,9 @@ from scipy.special import log_softmax, softmax
 from sklearn.utils.validation import check_is_fitted
 
 from ..errors import LifelongError
+from . import packed
 from .estimator import Incremental, as_csr
+from .packed import ensure
 
 ROWS = 2048
 """Rows that are computed with at once."""
@@ -55,6 +57,10 @@ class Additive(Incremental):
         if not self.dense:
             return as_csr(X, "float64")
         return (X.toarray() if sp.issparse(X) else X).astype(np.float64, copy=False)
+
+    def _shapes(self) -> dict[str, tuple[int, int]]:
+        """The shapes of all that :meth:`_of` names, of ``classes_`` and ``n_features_in_``."""
+        raise NotImplementedError
 
     # ---- what follows
     def sums(self) -> dict[str, Any]:
@@ -102,7 +108,10 @@ class Additive(Incremental):
     def _scores(self, X: Any) -> np.ndarray:
         options = self.get_params(deep=False)
         if self not in _solved or _solved[self][0] != options:
-            _solved[self] = options, self._solve(**self.sums())
+            try:
+                _solved[self] = options, self._solve(**self.sums())
+            except np.linalg.LinAlgError as error:
+                raise LifelongError(f"{error}: scale the features, or penalise them more") from None
         solved = _solved[self][1]
         scores = np.concatenate(
             [self._score(self._rows(X[some]), solved) for some in chunks(X.shape[0])]
@@ -116,6 +125,25 @@ class Additive(Incremental):
         if self.__sklearn_tags__().input_tags.positive_only:
             refuse_negative(X, type(self).__name__)
         return X
+
+    def _verify(self) -> None:
+        super()._verify()
+        if not hasattr(self, "classes_"):
+            return
+        shapes = self._shapes()
+        ensure(self.sums_.keys() == {"examples", *shapes}, f"the sums are {[*self.sums_]}")
+        examples = self.sums_["examples"]
+        packed.vector(examples, "float64", len(self.classes_), "examples")
+        ensure((examples >= 0).all() and examples.any(), "examples are no counts")
+        for name, shape in shapes.items():
+            held = self.sums_[name]
+            if self.dense:
+                packed.matrix(held, "float64", shape, name)
+                continue
+            ensure(isinstance(held, list) and len(held) > 0, f"{name} is no list of parts")
+            for part in held:
+                ensure(sp.issparse(part) and part.shape == shape, f"{name} has no parts {list(shape)}")
+                ensure(part.dtype == np.float64 and packed.finite(part.data), f"{name} is not finite")
 
     def _merge(
         self, others: list[tuple[Self, np.ndarray]], base: tuple[Self, np.ndarray] | None

@@ -16,8 +16,9 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..errors import LifelongError, one_of
-from . import tokens
+from . import packed, tokens
 from .defaults import make, weighting
+from .packed import ensure
 from .wrapper import Wrapper, as_texts
 
 ANALYZERS = ("word", "char")
@@ -176,6 +177,23 @@ class HashingText(TransformerMixin, BaseEstimator):
                 start, end = spans[at]
                 self.names_[column] = " ".join(bytes(text[start:end]).decode(errors="replace").split())
 
+    def _verify(self) -> None:
+        """Raise ValueError where what a file held is not what learning could have left."""
+        packed.options(self)
+        if not hasattr(self, "documents_"):
+            ensure(not packed.learned(self), "it has counted no texts")
+            return
+        ensure(isinstance(self.bits, int) and 1 <= self.bits <= 30, f"bits={self.bits}")
+        width = 1 << self.bits if self.weighting == "tfidf" else 0
+        packed.vector(self.df_, "int32", width, "df_")
+        fresh = clone(self)
+        fresh._start()
+        packed.attributes(self, fresh)
+        ensure(not width or 0 <= self.df_.min() <= self.df_.max() <= self.documents_, "df_ is no count")
+        names = getattr(self, "names_", {})
+        packed.places(np.array([*names], np.int64), 1 << self.bits, "names_")
+        ensure(all(isinstance(name, str) for name in names.values()), "names_ are no words")
+
 
 @dataclass(eq=False, repr=False)
 class TextClassifier(Wrapper):
@@ -198,6 +216,7 @@ class TextClassifier(Wrapper):
     vectorizer: HashingText | None = None
 
     takes_texts = True
+    parts = Wrapper.parts | {"vectorizer_": HashingText}
 
     def _start(self) -> None:
         if self.vectorizer is None:
@@ -233,6 +252,16 @@ class TextClassifier(Wrapper):
         self.vectorizer_._merge([o.vectorizer_ for o, _ in others], base and base[0].vectorizer_)
         parts = [(o.learner_, places) for o, places in others]
         self.learner_._merge(parts, base and (base[0].learner_, base[1]))
+
+    def _verify(self) -> None:
+        super()._verify()
+        if not hasattr(self, "classes_"):
+            return
+        ensure(hasattr(self.vectorizer_, "documents_"), "no texts were counted")
+        made = type(make(self.learner))
+        ensure(type(self.learner_) is made, f"the learner within is no {made.__name__}")
+        columns = 1 << self.vectorizer_.bits
+        ensure(self.learner_.n_features_in_ == columns, f"the learner within has no {columns} features")
 
 
 # ---- texts as bytes

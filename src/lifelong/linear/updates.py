@@ -56,6 +56,8 @@ def cw_variance(m: float, v: float, a: float, b: float) -> tuple[float, float]:
 def _confidence(alpha: float, v: float, phi: float) -> float:
     """c of the methods whose constraint is m >= phi sqrt(v): alpha phi / sqrt(u)."""
     root_u = (-alpha * v * phi + sqrt(alpha * alpha * v * v * phi * phi + 4 * v)) / 2
+    if root_u <= 0:  # what is left of a difference that rounding took: it is v / (alpha v phi)
+        root_u = 1 / (alpha * phi)
     return alpha * phi / root_u
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.utils.metaestimators import available_if
 
 from ..errors import LifelongError
+from . import packed
 from .defaults import make
 from .estimator import Incremental
+from .packed import ensure
 
 
 def _probable(wrapper: Wrapper) -> bool:
@@ -23,6 +25,8 @@ class Wrapper(Incremental):
     learner: Any
     learner_: Any
     sparse = False
+    parts: ClassVar[dict[str, type]] = {"learner_": Incremental}
+    """What it holds once it has learned."""
 
     @property
     def by_row(self) -> bool:  # type: ignore[override]
@@ -62,6 +66,31 @@ class Wrapper(Incremental):
         tags = super().__sklearn_tags__()
         tags.input_tags.string, tags.input_tags.two_d_array = self.takes_texts, not self.takes_texts
         return tags
+
+    @property
+    def _numbers(self) -> str:
+        return self._inner._numbers
+
+    def _refuse(self, X: Any) -> None:
+        self._inner._refuse(X)
+
+    def _bound(self) -> float:
+        """Its own (what else it holds), or the learner's, which the learner keeps up to date."""
+        inner = self.learner_._bound() if hasattr(self, "learner_") else 0.0
+        return max(super()._bound(), inner)
+
+    def _measure(self) -> None:
+        super()._measure()
+        if hasattr(self, "learner_"):
+            self.learner_._measure()
+
+    def _verify_kinds(self) -> None:
+        """By its :attr:`parts`: a fresh learner of 2^30 columns would take gigabytes."""
+        ensure(packed.learned(self) == self.parts.keys(), f"it holds {sorted(packed.learned(self))}")
+        for name, kind in self.parts.items():
+            ensure(isinstance(getattr(self, name), kind), f"{name} is no {kind.__name__}")
+        same = np.array_equal(getattr(self.learner_, "classes_", ()), self.classes_)
+        ensure(same, "the learner within knows other classes")
 
 
 def as_texts(texts: Any) -> np.ndarray:

@@ -11,6 +11,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from ...errors import LifelongError
+from .. import packed
+from ..packed import ensure
 
 Gram = Callable[[np.ndarray, np.ndarray], np.ndarray]
 EPS = float(np.finfo(float).eps)
@@ -48,6 +50,9 @@ class ExactSVM(BaseEstimator):
         margin_: ``[s]`` the places of the margin set; ``M_`` and ``R_ [:s + 1, :s + 1]`` are M and R.
         cached_: the places whose rows of K are stored, ``K_[slot_[i], :n]`` for place ``i``.
     """
+
+    roomy = ("K_", "M_", "R_")
+    """Arrays with room to grow, in which anything may stand."""
 
     def __init__(self) -> None:
         self.rows_ = np.empty(0, np.int64)
@@ -517,6 +522,26 @@ class ExactSVM(BaseEstimator):
             values = getattr(self, name)
             values[i] = values[last]
             setattr(self, name, values[:last].copy())
+
+    def _verify(self) -> None:
+        """Raise ValueError where what a file held is not what learning could have left."""
+        packed.attributes(self, ExactSVM())
+        n, s = len(self.rows_), len(self.margin_)
+        for name in ("y_", "alpha_", "g_", "bound_", "slot_"):
+            ensure(len(getattr(self, name)) == n, f"{name} is not as long as rows_")
+        packed.places(self.rows_, np.iinfo(np.int64).max, "rows_", unique=True)
+        ensure((np.abs(self.y_) == 1).all(), "y_ is not -1 or 1")
+        ensure(((self.alpha_ >= 0) & (self.alpha_ <= self.bound_)).all(), "alpha_ is beyond its bounds")
+        packed.places(self.margin_, n, "margin_", unique=True)
+        packed.places(self.cached_, n, "cached_", unique=True)
+        slot = np.full(n, -1)
+        slot[self.cached_] = np.arange(len(self.cached_))
+        ensure(np.array_equal(self.slot_, slot), "slot_ does not fit cached_")
+        ensure((slot[np.union1d(self.support, self.margin_)] >= 0).all(), "K_ lacks support vectors")
+        packed.matrix(self.K_, "float64", (len(self.cached_), n), "K_")
+        for name in ("M_", "R_"):
+            packed.matrix(getattr(self, name), "float64", (s + 2, s + 2), name)
+        ensure(self.slack_ in (1, 10, 100), f"slack_ is {self.slack_}")
 
 
 def _free(kappa: float, own: float, h: np.ndarray, beta: np.ndarray) -> bool:

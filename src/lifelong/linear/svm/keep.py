@@ -9,6 +9,8 @@ import numpy as np
 from sklearn.svm import SVC
 
 from ...errors import LifelongError
+from .. import packed
+from ..packed import ensure
 from .kernels import Kernelled, squares, vote
 
 
@@ -49,7 +51,6 @@ class KeepSupport(Kernelled):
         self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
     ) -> np.ndarray | None:
         assert ids is not None
-        self._representable(X)
         weight = np.append(self._past(), np.ones(len(codes)))
         X = np.concatenate([self.X_, X])
         self._train(X, np.append(self.codes_, codes), np.append(self.ids_, ids), weight)
@@ -109,3 +110,19 @@ class KeepSupport(Kernelled):
     def memory_bytes(self) -> int:
         """Bytes of the support vectors."""
         return self.X_.nbytes
+
+    def _verify(self) -> None:
+        super()._verify()
+        if not hasattr(self, "classes_"):
+            return
+        n, classes, machines = len(self.codes_), len(self.classes_), len(self.sides_)
+        packed.ids(self.ids_, self.next_id_)
+        ensure(len(self.ids_) == n, "ids_ is not as long as codes_")
+        packed.places(self.codes_, classes, "codes_")
+        packed.matrix(self.X_, "float64", (n, self.n_features_in_), "X_")
+        held = np.unique(self.codes_).tolist()
+        pairs = [[a, b] for i, a in enumerate(held) for b in held[i + 1 :]]
+        ensure(self.sides_ == pairs, "sides_ do not fit codes_")
+        packed.matrix(self.weights_, "float64", (n, machines) if machines else (0, 0), "weights_")
+        packed.vector(self.intercepts_, "float64", machines, "intercepts_")
+        ensure(self.examples_ >= n, "examples_ are fewer than are held")

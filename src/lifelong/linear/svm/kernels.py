@@ -10,6 +10,7 @@ import numpy as np
 
 from ...errors import LifelongError, one_of
 from ..estimator import Incremental
+from ..finite import largest, refuse_large
 
 KERNELS = ("linear", "rbf", "poly", "precomputed")
 
@@ -36,6 +37,7 @@ class Kernelled(Incremental):
     sparse = False
     dtypes = (np.float64,)
     keeps_rows = True
+    roomy = ("X_", "squares_", "K_")
 
     def _start(self) -> None:
         one_of("kernel", self.kernel, KERNELS)
@@ -61,12 +63,6 @@ class Kernelled(Incremental):
         if new.any():
             fresh = self._named(None, int(new.sum())) if ids is None else ids[new]
             self._update_rows(X[new], codes[new], known, fresh)
-
-    def _representable(self, X: np.ndarray) -> None:
-        """Refuse rows with kernel values beyond float64: the largest is that of the longest row."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            longest = X[[squares(X).argmax()]]
-            self._kernel(longest, longest)
 
     def _held(self) -> np.ndarray:
         return self.ids_
@@ -104,6 +100,20 @@ class Kernelled(Incremental):
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = self.kernel == "precomputed"
         return tags
+
+    def _measure(self) -> None:
+        """Of the rows held, too, whose arrays have room to grow."""
+        super()._measure()
+        if hasattr(self, "codes_"):
+            self._widen_bound(largest(self.X_[: len(self.codes_)]))
+
+    def _refuse(self, X: Any) -> None:
+        """As all learners do; room is left for what is made of the squares: distances, powers."""
+        most = float(np.finfo(np.float64).max) / 16
+        if self.kernel == "poly":
+            gamma = 1 / X.shape[1] if self.gamma is None else self.gamma
+            most = min(most, (most ** (1 / self.degree) - self.coef0) / gamma)
+        refuse_large(X, most, "what the kernel can hold")
 
 
 def squares(A: np.ndarray) -> np.ndarray:

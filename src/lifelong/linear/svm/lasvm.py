@@ -10,6 +10,8 @@ from numba import njit
 from sklearn.utils.validation import check_is_fitted
 
 from ...errors import LifelongError
+from .. import packed
+from ..packed import ensure
 from .exact import enlarged
 from .kernels import Kernelled, squares
 
@@ -77,7 +79,6 @@ class LASVM(Kernelled):
         self, X: Any, codes: np.ndarray, known: int, ids: np.ndarray | None
     ) -> np.ndarray | None:
         assert ids is not None
-        self._representable(X)
         for x, length, code, id_ in zip(X, squares(X), codes, ids, strict=True):
             self._learn_one(x, length, code, id_)
         self._count(ids)
@@ -216,6 +217,23 @@ class LASVM(Kernelled):
     def memory_bytes(self) -> int:
         """Bytes of the examples held."""
         return len(self.codes_) * self.X_.itemsize * self.n_features_in_
+
+    def _verify(self) -> None:
+        super()._verify()
+        if not hasattr(self, "classes_"):
+            return
+        n, classes = len(self.codes_), len(self.classes_)
+        machines = {1: 0, 2: 1}.get(classes, classes)
+        packed.ids(self.ids_, self.next_id_)
+        ensure(len(self.ids_) == n, "ids_ is not as long as codes_")
+        packed.places(self.codes_, classes, "codes_")
+        packed.matrix(self.X_, "float64", (n, self.n_features_in_), "X_")
+        packed.vector(self.squares_, "float64", n, "squares_")
+        packed.matrix(self.K_, "float64", (n, n), "K_")
+        for name in ("alpha_", "g_"):
+            packed.matrix(getattr(self, name), "float64", (machines, n), name)
+        packed.vector(self.b_, "float64", machines, "b_")
+        ensure((self.alpha_ * self._signs(self.codes_)[:machines] >= 0).all(), "alpha_ has a wrong sign")
 
 
 @njit(cache=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,6 +11,8 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ...errors import LifelongError, one_of
+from .. import packed
+from ..packed import ensure
 from .exact import ExactSVM, enlarged
 from .kernels import Kernelled, squares, vote
 
@@ -45,6 +48,8 @@ class IncrementalSVC(Kernelled):
     """
 
     multiclass: str = "ovr"
+
+    former = ("origin_",)
 
     # ---- contract
     def _start(self) -> None:
@@ -94,8 +99,6 @@ class IncrementalSVC(Kernelled):
     ) -> np.ndarray | None:
         assert ids is not None
         old, new = len(self.ids_), len(self.ids_) + len(codes)
-        if self.kernel != "precomputed":
-            self._representable(X)
         self._store(X, old, new)
         self.codes_, self.ids_ = np.append(self.codes_, codes), np.append(self.ids_, ids)
         self._count(ids)
@@ -327,6 +330,30 @@ class IncrementalSVC(Kernelled):
     def memory_bytes(self) -> int:
         """Bytes of the examples held."""
         return len(self.ids_) * self.X_.itemsize * self.n_features_in_
+
+    def _verify(self) -> None:
+        super()._verify()
+        if not hasattr(self, "classes_"):
+            return
+        n, classes = len(self.ids_), len(self.classes_)
+        packed.ids(self.ids_, self.next_id_)
+        ensure(len(self.codes_) == n, "codes_ is not as long as ids_")
+        packed.places(self.codes_, classes, "codes_")
+        precomputed = self.kernel == "precomputed"
+        columns = n if precomputed else self.n_features_in_
+        packed.matrix(self.X_, "float64", (n, columns), "X_")
+        packed.vector(self.squares_, "float64", n, "squares_")
+        packed.vector(self.centre_, "float64", 0 if precomputed else columns, "centre_")
+        ensure(not precomputed or self.n_features_in_ == n, "n_features_in_ is not what is held")
+        wanted = copy.copy(self)._wanted() if classes > 1 else []
+        ensure(sorted(self.sides_) == sorted(wanted), f"the machines tell apart {self.sides_}")
+        ensure(len(self.machines_) == len(self.sides_), "machines_ is not as long as sides_")
+        for machine, (positive, negative) in zip(self.machines_, self.sides_, strict=True):
+            ensure(isinstance(machine, ExactSVM), "a machine is none")
+            mine = (self.codes_ == positive) | (self.codes_ == negative) | (negative == REST)
+            ensure(np.array_equal(np.sort(machine.rows_), np.flatnonzero(mine)), "rows_ are not its own")
+            y = np.where(self.codes_[machine.rows_] == positive, 1.0, -1.0)
+            ensure(np.array_equal(machine.y_, y), "y_ does not fit codes_")
 
 
 def middle(X: np.ndarray) -> np.ndarray:
