@@ -301,13 +301,11 @@ class Learner:
             self._admit_classes(task)
         elif mark != self.position.mark:
             raise LifelongError("another task was interrupted: finish it first, or load the last save")
-        task = replace(
-            task,
-            name=task.name if task.told else "",
-            train=self.encode(self._weighted(task), task.classes),
-            test=Samples(),
-            validation=None,
-        )
+        train = self.encode(self._weighted(task), task.classes)
+        if not self.objective.known(train.y).all():
+            raise LifelongError("the task that was interrupted has other classes: give that one")
+        name = task.name if task.told else ""
+        task = replace(task, name=name, train=train, test=Samples(), validation=None)
         self._activate(task)
         if begins:
             self.position.learning, self.position.mark = True, mark

@@ -214,7 +214,7 @@ class Memory:
         """
         columns = {name: array.copy() for name, array in arrays.items()}
         keys, offered = columns.pop("keys"), manifest["offered"]
-        require(type(offered) is int and offered >= 0, "a memory was offered a negative number")
+        require(type(offered) is int and 0 <= offered < 2**62, "a memory was offered no such number")
         require(keys.dtype == np.float64 and keys.ndim == 1, "the keys of a memory are no numbers")
         samples = Samples(**columns) if columns else None
         require(len(keys) == (0 if samples is None else len(samples)), "a memory lacks keys, or samples")

@@ -91,7 +91,10 @@ def _arguments_of(configuration: dict[str, Any], changes: dict[str, Any]) -> dic
     arguments = dict(configuration)
     options = {part: _tuples(given) for part, given in arguments.pop("options").items()}
     if "method" not in changes:
-        arguments["method"] = method(arguments["method"], options)
+        made = method(arguments["method"], options)
+        known = {part: set(given) for part, given in made.hyperparameters.items()}
+        require({part: set(given) for part, given in options.items()} == known, "options are not there")
+        arguments["method"] = made
     arguments["optimizer"] = _optimizer_from_json(arguments["optimizer"])
     if "boundaries" in arguments:
         fields = _tuples(arguments["boundaries"])
@@ -219,13 +222,12 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
 
     inputs, classes = arrays["inputs"], manifest["classes"]
     _check_inputs(learner, inputs)
+    require(set(manifest["position"]) == {f.name for f in dataclasses.fields(Position)}, "it has no position")
     position = Position(**manifest["position"])
     position.check()
     _check_detector(learner, position)
     _check_labels(learner, manifest)
-    generator = np.random.default_rng()
-    generator.bit_generator.state = manifest["rng"]
-    require(generator.bit_generator.state == manifest["rng"], "the random generator's state is none")
+    generator = _generator(manifest["rng"])
     learner.clear()
     learner.build(inputs)
     learner.scenario, learner.output = manifest["scenario"], manifest["output"]
@@ -239,6 +241,7 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
     require(manifest["backend"]["counts"] == counts, "the network has another number of classes, or tasks")
     learner.remodel()
     learner.backend.restore(_below(arrays, "backend/"), manifest["backend"])
+    require(learner.initial_parameters <= learner.parameters, "it began with more parameters than it has")
     known = {"inputs", *(f"backend/{name}" for name in _below(arrays, "backend/"))}
     parts = manifest["parts"]
     require(set(parts) == {part.name for part in learner.method}, "it is of another method")
@@ -257,6 +260,17 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
         raise LifelongError(
             f"{STATE} holds numbers that are not finite, as its training diverged: go back to one before"
         )
+
+
+def _generator(state: Any) -> np.random.Generator:
+    """The random generator in this state."""
+    generator = np.random.default_rng()
+    numbers = [*state["state"].values(), state["has_uint32"], state["uinteger"]]
+    fine = all(type(number) is int and number >= 0 for number in numbers) and state["has_uint32"] < 2
+    require(fine and state["state"]["inc"] % 2, "the random generator's state is none")
+    generator.bit_generator.state = state
+    require(generator.bit_generator.state == state, "the random generator's state is another's")
+    return generator
 
 
 def _check_inputs(learner: Learner, inputs: np.ndarray) -> None:
@@ -300,6 +314,11 @@ def _check_labels(learner: Learner, manifest: dict[str, Any]) -> None:
     for _, columns in manifest["heads"]:
         _check_columns(columns, len(classes))
     require(output != "task" or tasks or not seen, "there are no heads")
+    owned = {c for _, columns in manifest["heads"] for c in columns}
+    met = {*seen, *retired}
+    begun = manifest["position"]["task"] + manifest["position"]["learning"]
+    fine = owned == met if len(tasks) == begun else owned <= met
+    require(fine, "the heads are of other classes than those seen")
     count = manifest["initial_parameters"]
     require(type(count) is int and count >= 0, f"the number of parameters is {count!r}")
 
