@@ -19,6 +19,10 @@ from lifelong.store import configuration, from_configuration
 # --- not finite ---------------------------------------------------------------------------------
 
 
+def one_line(error: Exception) -> None:
+    assert "\n" not in str(error)
+
+
 def tasks(each: int = 20) -> list[ll.Task]:
     return list(helpers.stream("class", each=each))
 
@@ -142,7 +146,7 @@ def test_rows_beyond_the_precision_are_refused_by_their_number(value):
     "model", [ll.models.mlp(10**9), ll.models.mlp(10**12, 10**12), ll.models.mlp(10**20)]
 )
 def test_a_model_beyond_the_memory_is_refused_before_it_is_made(model):
-    with pytest.raises(LifelongError, match="would take|can be counted") as error:
+    with pytest.raises(LifelongError, match=r"would take|can be counted") as error:
         helpers.learner("ewc", model).learn(tasks()[0])
     assert "\n" not in str(error.value)
 
@@ -152,7 +156,9 @@ def test_a_model_beyond_the_memory_is_refused_before_it_is_made(model):
     "model", [ll.models.mlp(7, 5), ll.models.cnn(3, features=6), ll.models.resnet18(2), ll.models.vae(6)]
 )
 def test_parameters_are_counted_without_making_them(model):
-    learner = helpers.learner("naive", model, objective="reconstruction" if "VAE" in repr(model) else "classification")
+    learner = helpers.learner(
+        "naive", model, objective="reconstruction" if "VAE" in repr(model) else "classification"
+    )
     learner.build(np.zeros((1, 8, 8), np.float32))
     assert learner.backend._planned(model, (8, 8)) == learner.parameters
 
@@ -179,10 +185,9 @@ def test_too_little_memory_while_learning_is_one_clear_error(monkeypatch):
 
 def test_pytorchs_own_error_counts_as_too_little_memory():
     made = helpers.learner("er")
-    try:
+    with pytest.raises(RuntimeError) as error:
         torch.empty(10**15)
-    except RuntimeError as error:
-        assert made.backend.exhausted(error)
+    assert made.backend.exhausted(error.value)
     assert not made.backend.exhausted(RuntimeError("shapes differ"))
 
 
@@ -204,7 +209,9 @@ DTYPES = ("float16", "float32", "float64", "int32", "int64", "uint8", "bool")
 
 def paths(value, path=()):
     """The places of all values in JSON, but for the whole."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inside = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
     for key, inner in inside:
         yield (*path, key)
         yield from paths(inner, (*path, key))
@@ -216,7 +223,9 @@ def spoil_json(value, draw: random.Random) -> bool:
     for step in above:
         value = value[step]
     old, new = value[key], draw.choice(WRONG)
-    named = path[0] in ("classes", "old") or path[:2] == ("rng", "state") or path[0] == "initial_parameters"
+    named = (
+        path[0] in ("classes", "old") or path[:2] == ("rng", "state") or path[0] == "initial_parameters"
+    )
     if draw.random() < 0.3 and isinstance(value, dict):
         del value[key]
         return not (above and old in (0, None))
@@ -229,7 +238,10 @@ def spoil_json(value, draw: random.Random) -> bool:
 def spoil_arrays(arrays, draw: random.Random) -> bool:
     """Drop, rename, or change shape, type or range; False where nothing changed."""
     name = draw.choice(sorted(arrays))
-    array, how = arrays[name], draw.choice(["drop", "rename", "axis", "shorter", "longer", "dtype", "value"])
+    array, how = (
+        arrays[name],
+        draw.choice(["drop", "rename", "axis", "shorter", "longer", "dtype", "value"]),
+    )
     if how == "drop":
         del arrays[name]
     elif how == "rename":
@@ -243,7 +255,11 @@ def spoil_arrays(arrays, draw: random.Random) -> bool:
         arrays[name] = array.copy()
         arrays[name].flat[draw.randrange(array.size)] = np.inf if array.dtype.kind == "f" else -(2**40)
     else:
-        shapes = {"axis": array[None], "shorter": array[:-1], "longer": np.concatenate([array, array[:1]])}
+        shapes = {
+            "axis": array[None],
+            "shorter": array[:-1],
+            "longer": np.concatenate([array, array[:1]]),
+        }
         arrays[name] = shapes[how]
     return how not in ("shorter", "longer") or arrays.get(name, array).shape != array.shape
 
@@ -284,14 +300,14 @@ def test_a_state_that_was_altered_is_refused_or_makes_no_difference(name):
             other.restore(spoiled, told)
         except LifelongError as error:
             refused += 1
-            assert "\n" not in str(error)
+            one_line(error)
             assert other.inputs is None
             assert not other.seen
             continue
         try:
             answers, state = use(other)
         except LifelongError as error:  # it is only found where it is used: other inputs, another step
-            assert "\n" not in str(error)
+            one_line(error)
             continue
         assert answers == expected[0], seed
         helpers.same_state(state, expected[1])
@@ -325,7 +341,7 @@ def test_a_configuration_that_was_altered_is_refused_or_makes_a_learner(name):
         try:
             made = from_configuration(spoiled)
         except LifelongError as error:
-            assert "\n" not in str(error)
+            one_line(error)
         else:
             assert isinstance(made, ll.Learner)
 
@@ -336,7 +352,14 @@ def test_what_a_detector_knows_is_checked(boundaries):
     made = helpers.learner("er", boundaries=boundaries, steps=None, epochs=None)
     next(made.steps(flow))
     arrays, manifest = helpers.whole(made)
-    for memo in ({}, {"losses": ["x"]}, {"test": [1, 2]}, {"losses": [math.nan]}, {"losses": 3}, {"test": None}):
+    for memo in (
+        {},
+        {"losses": ["x"]},
+        {"test": [1, 2]},
+        {"losses": [math.nan]},
+        {"losses": 3},
+        {"test": None},
+    ):
         other = helpers.learner("er", boundaries=boundaries, steps=None, epochs=None)
         with pytest.raises(LifelongError, match="damaged"):
             other.restore(arrays, manifest | {"position": manifest["position"] | {"memo": memo}})

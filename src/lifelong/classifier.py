@@ -182,14 +182,16 @@ class Neural(BaseEstimator):
         fitted = {name: value for name, value in vars(self).items() if name.endswith("_")}
         learner = fitted.get("learner_")
         state = None if learner is None or learner.inputs is None else learner.state()
-        before = {name: value if value is learner else copy.copy(value) for name, value in fitted.items()}
+        before = {
+            name: value if value is learner else copy.copy(value) for name, value in fitted.items()
+        }
         try:
             yield
         except BaseException:
-            if learner is not None and vars(self).get("learner_") is learner and state is not None:
+            if learner is not None and state is not None and vars(self).get("learner_") is learner:
                 learner.restore(*state)
             Incremental._forget(self)
-            vars(self).update(before)
+            self.__dict__.update(before)
             raise
 
     # ---- files
@@ -223,7 +225,7 @@ class Neural(BaseEstimator):
         rest = {"method": fresh, "optimizer": learner.optimizer, "random_state": learner.seed}
         with intact(str(path)):
             made = cls(**(rest | {"model": learner.model} | extra["arguments"] | changes))
-            vars(made).update({name: _from_json(value) for name, value in extra["known"].items()})
+            made.__dict__.update({name: _from_json(value) for name, value in extra["known"].items()})
             made.learner_ = learner
             made._check(set(extra["known"]))
         return made

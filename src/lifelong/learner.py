@@ -65,11 +65,14 @@ class Position:
         for name in ("task", "phase", "step"):
             value = getattr(self, name)
             require(type(value) is int and value >= 0, f"the position's {name} is {value!r}")
-        require(type(self.learning) is bool and type(self.mark) is str, "the position is of another type")
+        require(
+            type(self.learning) is bool and type(self.mark) is str, "the position is of another type"
+        )
         require(type(self.memo) is dict, "the detector's numbers are of another type")
         ends = self.ends
         fine = type(ends) is list and all(type(e) is int for e in ends) and ends == sorted(set(ends))
-        fine = fine and (not ends or ends[0] > 0 and (self.phase or ends[-1] <= self.step))
+        if fine and ends:
+            fine = ends[0] > 0 and (self.phase > 0 or ends[-1] <= self.step)
         require(fine, "the boundaries are no steps that were made")
         require(self.learning or self == Position(self.task), "the position is within no task")
 
@@ -223,8 +226,9 @@ class Learner:
         except Exception as error:
             if not self.backend.exhausted(error):
                 raise
+            said = str(error).partition("\n")[0] or "it is full"
             raise LifelongError(
-                f"there is not enough memory to learn ({str(error).partition(chr(10))[0] or 'it is full'}): "
+                f"there is not enough memory to learn ({said}): "
                 "choose a smaller model, batch or memory of samples"
             ) from None
 

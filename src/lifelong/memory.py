@@ -225,12 +225,15 @@ class Memory:
 
     def _check(self, samples: Samples, keys: np.ndarray, offered: int) -> None:
         """Refuse samples and keys that this memory cannot hold."""
-        require("id" in samples and samples.id.dtype == np.int64, "a memory lacks the ids of its samples")
+        require(
+            "id" in samples and samples.id.dtype == np.int64, "a memory lacks the ids of its samples"
+        )
         for name in ("id", "task", "place"):
             if name in samples:
                 column = samples.columns[name]
                 require(
-                    column.dtype == np.int64 and column.ndim == 1, f"{name} of a memory are no whole numbers"
+                    column.dtype == np.int64 and column.ndim == 1,
+                    f"{name} of a memory are no whole numbers",
                 )
         if keys.any():  # herding gives none
             ring = self.admission == "ring"

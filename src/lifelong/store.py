@@ -185,11 +185,11 @@ def state(learner: Learner) -> tuple[Arrays, dict[str, Any]]:
     manifest = {
         "scenario": learner.scenario,
         "output": learner.output,
-        "classes": learner.classes,
-        "seen": learner.seen,
-        "old": learner.old,
-        "retired": learner.retired,
-        "heads": [[task, columns] for task, columns in learner.heads.items()],
+        "classes": list(learner.classes),
+        "seen": list(learner.seen),
+        "old": list(learner.old),
+        "retired": list(learner.retired),
+        "heads": [[task, list(columns)] for task, columns in learner.heads.items()],
         "position": dataclasses.asdict(learner.position),
         "rng": learner.rng.bit_generator.state,
         "initial_parameters": learner.initial_parameters,
@@ -203,9 +203,11 @@ def restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None:
     """Give a learner the state that :func:`state` returned of one made alike.
 
     Raises:
-        LifelongError: where it is no such state, in one line. The learner then is what it was before.
+        LifelongError: where it is no such state, in one line. The learner then is what it was before,
+            or, if that was not finite, one that has learned nothing.
     """
-    before, output = None if learner.inputs is None else state(learner), learner.output
+    kept = learner.inputs is not None and learner.finite
+    before, output = state(learner) if kept else None, learner.output
     try:
         with intact(STATE):
             _restore(learner, arrays, manifest)
@@ -222,14 +224,21 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
 
     inputs, classes = arrays["inputs"], manifest["classes"]
     _check_inputs(learner, inputs)
-    require(set(manifest["position"]) == {f.name for f in dataclasses.fields(Position)}, "it has no position")
+    require(
+        set(manifest["position"]) == {f.name for f in dataclasses.fields(Position)}, "it has no position"
+    )
     position = Position(**manifest["position"])
     position.check()
     _check_detector(learner, position)
     _check_labels(learner, manifest)
     generator = _generator(manifest["rng"])
     learner.clear()
-    learner.build(inputs)
+    try:
+        learner.build(inputs)
+    except LifelongError:
+        raise
+    except Exception:  # the frameworks have errors of their own
+        raise ValueError(f"no network takes inputs {inputs.dtype}{inputs.shape}") from None
     learner.scenario, learner.output = manifest["scenario"], manifest["output"]
     learner.classes = list(classes)
     learner.seen, learner.old = list(manifest["seen"]), list(manifest["old"])
@@ -238,10 +247,14 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
     learner.position, learner.rng = position, generator
     learner.initial_parameters = manifest["initial_parameters"]
     counts = {"class": len(classes) if learner.backend.width else 0, "task": len(learner.heads)}
-    require(manifest["backend"]["counts"] == counts, "the network has another number of classes, or tasks")
+    require(
+        manifest["backend"]["counts"] == counts, "the network has another number of classes, or tasks"
+    )
     learner.remodel()
     learner.backend.restore(_below(arrays, "backend/"), manifest["backend"])
-    require(learner.initial_parameters <= learner.parameters, "it began with more parameters than it has")
+    require(
+        learner.initial_parameters <= learner.parameters, "it began with more parameters than it has"
+    )
     known = {"inputs", *(f"backend/{name}" for name in _below(arrays, "backend/"))}
     parts = manifest["parts"]
     require(set(parts) == {part.name for part in learner.method}, "it is of another method")
@@ -326,7 +339,9 @@ def _check_labels(learner: Learner, manifest: dict[str, Any]) -> None:
 def _check_columns(columns: Any, count: int) -> None:
     """Refuse what are not different whole numbers below ``count``."""
     fine = type(columns) is list and all(type(c) is int and 0 <= c < count for c in columns)
-    require(fine and len(set(columns)) == len(columns), f"{columns!r} are not different columns of {count}")
+    require(
+        fine and len(set(columns)) == len(columns), f"{columns!r} are not different columns of {count}"
+    )
 
 
 def _below(arrays: Arrays, prefix: str) -> Arrays:

@@ -210,7 +210,9 @@ class Backend(ABC):
         if isinstance(model, Recipe):
             count = self._planned(model, inputs.shape[1:])
             if count is None:
-                raise LifelongError(f"{model} has more parameters than can be counted: choose it smaller")
+                raise LifelongError(
+                    f"{model} has more parameters than can be counted: choose it smaller"
+                )
             # as they are drawn; theta, the network's own, gradient and direction; the moments
             number = 8 + (4 + count_moments(self.optimizer)) * self.itemsize
             afford(number * count, f"a model of {count:,} parameters")
@@ -439,7 +441,7 @@ class Backend(ABC):
         arrays |= {f"buffer.{name}": array for name, array in self._counters().items()}
         arrays = {name: array.copy() for name, array in arrays.items()}
         shapes = {name: list(s.shape) for name, s in self.segments.items()}
-        return arrays, {"shapes": shapes, "counts": self.counts}
+        return arrays, {"shapes": shapes, "counts": dict(self.counts)}
 
     def restore(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
         """Load what :meth:`state` returned (writes)."""
@@ -449,17 +451,24 @@ class Backend(ABC):
             raise LifelongError("the saved model has other layers than this one: use its own recipe")
         vectors = ["theta", *(f"moment.{i}" for i in range(len(self.moments)))]
         buffers = {f"buffer.{name}": array for name, array in self._counters().items()}
-        require(set(arrays) - set(buffers) == {"ages", *vectors}, "the optimizer's state is not all there")
+        require(
+            set(arrays) - set(buffers) == {"ages", *vectors}, "the optimizer's state is not all there"
+        )
         self.segments, kind = self._layout(shapes), self.ops.numpy(self.theta).dtype
         for name in vectors:
             fine = arrays[name].shape == (self.size,) and arrays[name].dtype == kind
-            require(fine, f"{name} is {arrays[name].dtype}{arrays[name].shape}, not {kind}({self.size},)")
+            require(
+                fine, f"{name} is {arrays[name].dtype}{arrays[name].shape}, not {kind}({self.size},)"
+            )
         slots = sum(slot.stop - slot.start for slot in age_slots(self.segments).values())
         ages = arrays["ages"]
         fine = ages.shape == (slots,) and ages.dtype == np.int64 and (ages >= 0).all()
         require(fine, "the numbers of updates do not fit the parameters")
         for name, held in buffers.items():
-            fine = name not in arrays or (arrays[name].shape, arrays[name].dtype) == (held.shape, held.dtype)
+            fine = name not in arrays or (arrays[name].shape, arrays[name].dtype) == (
+                held.shape,
+                held.dtype,
+            )
             require(fine, f"{name} does not fit the model")
         self.ages = ages.copy()
         theta, *moments = (self.ops.tensor(arrays[name].copy()) for name in vectors)
