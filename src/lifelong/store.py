@@ -92,8 +92,11 @@ def _arguments_of(configuration: dict[str, Any], changes: dict[str, Any]) -> dic
     options = {part: _tuples(given) for part, given in arguments.pop("options").items()}
     if "method" not in changes:
         made = method(arguments["method"], options)
-        known = {part: set(given) for part, given in made.hyperparameters.items()}
-        require({part: set(given) for part, given in options.items()} == known, "options are not there")
+        known, given = (
+            {part: set(fields) for part, fields in held.items() if fields}
+            for held in (made.hyperparameters, options)
+        )
+        require(known == given, "options are not there")
         arguments["method"] = made
     arguments["optimizer"] = _optimizer_from_json(arguments["optimizer"])
     if "boundaries" in arguments:
@@ -327,11 +330,15 @@ def _check_labels(learner: Learner, manifest: dict[str, Any]) -> None:
     for _, columns in manifest["heads"]:
         _check_columns(columns, len(classes))
     require(output != "task" or tasks or not seen, "there are no heads")
-    owned = {c for _, columns in manifest["heads"] for c in columns}
-    met = {*seen, *retired}
-    begun = manifest["position"]["task"] + manifest["position"]["learning"]
-    fine = owned == met if len(tasks) == begun else owned <= met
-    require(fine, "the heads are of other classes than those seen")
+    owned, met = {c for _, columns in manifest["heads"] for c in columns}, {*seen, *retired}
+    learning = manifest["position"]["learning"]
+    if len(tasks) != manifest["position"]["task"] + learning:
+        require(owned <= met, "the heads are of other classes than those seen")
+    elif tasks:
+        require(owned == met, "the heads are of other classes than those seen")
+        arriving = {classes[c] for c in manifest["heads"][-1][1]}
+        coming = {c for c in set(seen) - set(old) if classes[c] not in arriving}
+        require(not (learning and coming), "the classes of earlier tasks are not there")
     count = manifest["initial_parameters"]
     require(type(count) is int and count >= 0, f"the number of parameters is {count!r}")
 
