@@ -203,3 +203,103 @@ def test_a_keras_train_step_ends_where_a_learner_does(name):
                 model.train_on_batch(task.train.x[at], task.train.y[at])
     theta = np.concatenate([np.asarray(v).reshape(-1) for v in model.trainable_variables])
     np.testing.assert_allclose(theta, helpers.theta(made), rtol=0, atol=1e-4)
+
+
+# --- what fails has not happened ----------------------------------------------------------------
+
+
+def one_task(keeper: Attached, task: ll.Task, fail=None, spoil=None) -> None:
+    """One pass over a task in batches of 16; ``spoil(x)`` changes a batch, ``fail()`` ends the block."""
+    model, optimizer = keeper.model, keeper.optimizer
+    x_all, y_all = torch.from_numpy(task.train.x), torch.from_numpy(task.train.y)
+    with keeper.task(x_all, y_all):
+        for start in range(0, len(x_all), 16):
+            x = x_all[start : start + 16].clone()
+            if spoil is not None:
+                spoil(x)
+            batch = keeper.batch(x, y_all[start : start + 16])
+            scores = model(batch.x)
+            loss = keeper.loss(batch, scores, F.cross_entropy(scores, batch.y, reduction="none"))
+            optimizer.zero_grad()
+            loss.backward()
+            keeper.step()
+        if fail is not None:
+            fail()
+
+
+def everything(keeper: Attached):
+    """A copy of all that may change."""
+    held = keeper.model.state_dict() | {
+        f"{i} {name}": value
+        for i, state in keeper.optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+    arrays = {name: value.detach().numpy().copy() for name, value in held.items()}
+    arrays, manifest = ({}, {}) if keeper.learner.inputs is None else helpers.whole(keeper.learner)
+    return arrays | {f"own {n}": v.detach().numpy().copy() for n, v in held.items()}, manifest
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
+def diverges(x: torch.Tensor) -> None:
+    x *= 1e18
+
+
+def not_finite(x: torch.Tensor) -> None:
+    x[5, 0] = float("nan")
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    ("message", "fail", "spoil"),
+    [
+        ("no longer finite", None, diverges),
+        ("row 5 of the inputs", None, not_finite),
+        ("", interrupted, None),
+    ],
+)
+@pytest.mark.parametrize("name", ["er", "ewc"])
+def test_a_task_that_fails_has_not_happened(name, message, fail, spoil, first):
+    tasks = floats(helpers.stream(classes=6))
+
+    def keeper():
+        model = helpers.own(Own)
+        return ll.attach(model, torch.optim.SGD(model.parameters(), 0.5, 0.9), helpers.parts(name))
+
+    straight, other = keeper(), keeper()
+    if not first:
+        one_task(straight, tasks[0])
+        one_task(other, tasks[0])
+    before = everything(other)
+    with pytest.raises(KeyboardInterrupt if fail else LifelongError, match=message):
+        one_task(other, tasks[1], fail, spoil)
+    helpers.same_state(before, everything(other))
+    one_task(straight, tasks[1])
+    one_task(other, tasks[1])
+    helpers.same_state(everything(straight), everything(other))
+
+
+def test_a_damaged_file_is_refused_and_changes_nothing(tmp_path):
+    from lifelong.files import read_arrays, write_arrays
+
+    tasks = floats(helpers.stream(classes=6))
+    model = helpers.own(Own)
+    keeper = ll.attach(model, torch.optim.SGD(model.parameters(), 0.1), helpers.parts("er"))
+    one_task(keeper, tasks[0])
+    keeper.save(tmp_path / "keeper")
+    arrays, manifest = read_arrays(tmp_path / "keeper")
+    before = everything(keeper)
+    short = arrays | {"backend/theta": arrays["backend/theta"][:-1]}
+    for spoiled, told in (
+        (short, manifest),
+        (arrays, {"met": 40}),
+        (arrays, manifest | {"met": -1}),
+        (arrays, manifest | {"met": "40"}),
+        (arrays, []),
+    ):
+        write_arrays(tmp_path / "spoiled", spoiled, told)
+        with pytest.raises(LifelongError, match="damaged or was not written by lifelong"):
+            keeper.load(tmp_path / "spoiled")
+        helpers.same_state(before, everything(keeper))

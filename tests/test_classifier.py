@@ -330,3 +330,97 @@ def test_memory_is_that_of_every_part_that_stores():
 
 def test_the_example_in_the_docs_is_true():
     assert doctest.testmod(importlib.import_module("lifelong.classifier")).failed == 0
+
+
+# --- what fails has not happened ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_call_that_fails_has_not_happened(optimizer, free, backend):
+    X, y = blobs()
+    options = {"optimizer": optimizer, "precision": "float32", "free": free}
+    options |= {"epochs": None} if free else {}
+    clf, straight = classifier(**options), classifier(**options)
+    for each in (clf, straight):
+        each.partial_fit(X[:40], y[:40] % 3)
+    before, scores = helpers.whole(clf.learner_), clf.decision_function(X)
+    beyond = X[:40].copy()
+    beyond[7, 2] = 1e25
+    failing = [(beyond, "row 7")] + (
+        [(X[:40] * 1e17, "no longer finite")] if free and optimizer == "sgd" else []
+    )
+    for spoiled, message in failing:
+        with pytest.raises(ll.LifelongError, match=message):
+            clf.partial_fit(spoiled, y[:40] % 3 + 1)  # a class that is new, too
+        assert clf.classes_.tolist() == clf.learner_.columns_of(clf.names_).tolist() == [0, 1, 2]
+        helpers.same_state(before, helpers.whole(clf.learner_))
+        assert (clf.decision_function(X) == scores).all()
+    with pytest.raises(ll.LifelongError, match="labels of one kind"):
+        clf.fit(X, np.array([None, *y[1:]]))
+    assert (clf.decision_function(X) == scores).all()
+    for each in (clf, straight):
+        each.partial_fit(X[40:], y[40:])
+    assert (clf.decision_function(X) == straight.decision_function(X)).all()
+
+
+def test_a_regressors_call_that_fails_has_not_happened():
+    X, y = numbers()
+    reg = regressor().fit(X, y)
+    before = reg.predict(X)
+    for spoiled in (np.where(np.arange(60) == 9, 1e300, y), np.full(60, 1e200)):
+        with pytest.raises(ll.LifelongError, match=r"beyond float32 in row|no longer finite"):
+            reg.partial_fit(X, spoiled)
+        assert (reg.predict(X) == before).all()
+    with pytest.raises(ll.LifelongError):
+        regressor().fit(X, np.full(60, 1e308))
+
+
+def test_a_call_that_fails_first_leaves_nothing():
+    X, y = blobs()
+    clf = classifier(scale=False, precision="float32")
+    with pytest.raises(ll.LifelongError, match="row 3"):
+        clf.partial_fit(np.where((np.arange(60) == 3)[:, None], 1e30, X), y)
+    assert not [name for name in vars(clf) if name.endswith("_")]
+
+
+def test_columns_that_are_nearly_constant_are_not_blown_up():
+    rng = np.random.default_rng(0)
+    X = np.c_[1e6 + rng.normal(0, 1e-3, 40), 3.0 + rng.normal(0, 1, 40), np.full(40, 7.0)]
+    clf = classifier().fit(X, np.arange(40) % 2)
+    assert clf.scales_["x"][1].tolist() == [1.0, X[:, 1].std(), 1.0]
+
+
+def test_a_file_whose_content_was_altered_is_refused(tmp_path):
+    from lifelong.files import read_arrays, write_arrays
+
+    X, y = blobs()
+    classifier().fit(X, y).save(tmp_path / "a")
+    arrays, whole = read_arrays(tmp_path / "a")
+    known = whole["extra"]["known"]
+    altered = {
+        "met_": [None, -1, "x", 1.5],
+        "names_": [[], ["0", "1"], [1, 2, 3, 4], None],
+        "classes_": [None, {"dtype": "<i8", "values": [0, 0, 1, 2]}, {"dtype": "V8", "values": []}],
+        "scales_": [{"dict": []}, {"dict": [["x", 3]]}, None, {"dict": [["x", {"tuple": [1.0, 0.0]}]]}],
+        "n_features_in_": [4, "x"],
+    }
+    for name, values in altered.items():
+        for value in values:
+            spoiled = copy.deepcopy(whole)
+            spoiled["extra"]["known"] = known | {name: value}
+            write_arrays(tmp_path / "b", arrays, spoiled)
+            with pytest.raises(ll.LifelongError, match="damaged or was not written by lifelong"):
+                ll.LifelongClassifier.load(tmp_path / "b")
+    for name in known:
+        if name != "n_features_in_":
+            spoiled = copy.deepcopy(whole)
+            del spoiled["extra"]["known"][name]
+            write_arrays(tmp_path / "b", arrays, spoiled)
+            with pytest.raises(ll.LifelongError, match="damaged or was not written by lifelong"):
+                ll.LifelongClassifier.load(tmp_path / "b")
+    spoiled = copy.deepcopy(whole)
+    spoiled["extra"]["known"]["predict"] = 3
+    write_arrays(tmp_path / "b", arrays, spoiled)
+    with pytest.raises(ll.LifelongError, match="damaged or was not written by lifelong"):
+        ll.LifelongClassifier.load(tmp_path / "b")

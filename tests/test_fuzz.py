@@ -1,4 +1,4 @@
-"""Damaged files and random command lines: one line each, no other answer in silence, nothing left behind.
+"""Damaged files and random command lines: one line each, no other answer in silence, nothing left.
 
 A few in every run of the tests; thousands with ``make slow``.
 """

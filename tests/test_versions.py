@@ -414,8 +414,19 @@ def test_ids_in_a_table_and_what_cannot_be_read_is_said(shop, tmp_path):
     file = tmp_path / "m" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-8] + b"12345678")
     write_arrays(tmp_path / "m" / "runs" / "else" / "checkpoint.safetensors", {}, {})
+    (tmp_path / "m" / "model-9.safetensors").write_bytes(b"what is this")
     code, out, err = shop("forget", "m", "--ids", "people.csv", "--json")
-    assert code in (0, 2), err
+    done = json.loads(out)
+    assert (code, err.count("WARNING: ")) == (0, 3)
+    assert done["unknown"] == []
+    told = " ".join(done["left"])
+    for what in (
+        "m/model.safetensors cannot be read",
+        "m/model-9.safetensors",
+        "m/runs/else is not finished",
+    ):
+        assert what in told
+    assert not ids_in(tmp_path / "m" / "model-2.safetensors") & {1003, 2004}
 
 
 def test_load_and_save_lose_nothing(shop, tmp_path):

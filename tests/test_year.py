@@ -34,8 +34,8 @@ def write_weeks(folder):
         ids = np.arange(part.start, part.stop) + 10_000
         table = np.column_stack([ids, x[part].reshape(ROWS, 49), labels])
         np.savetxt(folder / f"{week}.csv", table, "%d", ",", header=names, comments="")
-    test = data.test.x.reshape(-1, 7, 4, 7, 4).mean((2, 4))[:1000].round().astype(int).reshape(-1, 49)
-    table = np.column_stack([test, data.test.y[:1000]])
+    test = data.test.x[:1000].reshape(-1, 7, 4, 7, 4).mean((2, 4)).round().astype(int)
+    table = np.column_stack([test.reshape(1000, 49), data.test.y[:1000]])
     np.savetxt(folder / "test.csv", table, "%d", ",", header=names[3:], comments="")
 
 

@@ -201,7 +201,8 @@ class Neural(BaseEstimator):
         try:
             yield
         except BaseException:
-            if learner is not None and state is not None and vars(self).get("learner_") is learner:
+            same = self.__dict__.get("learner_") is learner
+            if same and learner is not None and state is not None:
                 learner.restore(*state)
             Incremental._reset(self)
             self.__dict__.update(before)

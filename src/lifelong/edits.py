@@ -60,7 +60,13 @@ def forget(path: str | Path, ids: Sequence[int] | np.ndarray) -> Forgotten:
         stored = judged = 0
         met, written = np.zeros(len(wanted), bool), []
         for file in files:
-            model = read_model(file)
+            try:
+                model = read_model(file)
+            except LifelongError:
+                if file == base:
+                    raise
+                left.append(_unreadable(file))
+                continue
             known = model.ids.among(wanted)
             rows, guards = model.forget(wanted)
             if file == base:
@@ -86,7 +92,7 @@ def _files(folder: Folder, base: Version) -> tuple[list[Path], list[str]]:
         try:
             result = known[file] if file in known else result_in(read_manifest(file))
         except LifelongError:
-            left.append(f"{file} cannot be read: delete it, it may hold these rows")
+            left.append(_unreadable(file))
             continue
         if file == base.path or _same_rows(result, base.result):
             files.append(file)
@@ -97,6 +103,10 @@ def _files(folder: Folder, base: Version) -> tuple[list[Path], list[str]]:
     for checkpoint in sorted((folder.path / "runs").glob("*/checkpoint.safetensors")):
         left.append(f"{checkpoint.parent} is not finished and keeps rows of its own: delete it")
     return files, left
+
+
+def _unreadable(file: Path) -> str:
+    return f"{file} cannot be read: delete it, it may hold these rows"
 
 
 def _same_rows(result: dict[str, Any], other: dict[str, Any]) -> bool:

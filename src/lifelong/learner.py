@@ -17,7 +17,7 @@ from .backends import base as backends
 from .batch import Batch, Outputs, Step
 from .errors import NOT_FINITE, KnownFailure, LifelongError, at_least, require, unknown
 from .evaluation import answerable
-from .memory import Memory
+from .memory import Memory, whole_ids
 from .method import THETA, Method, Part
 from .optimize import Optimizer
 from .optimize import optimizer as make_optimizer
@@ -71,7 +71,8 @@ class Position:
         require(type(self.memo) is dict, "the detector's numbers are of another type")
         ends = self.ends
         fine = type(ends) is list and all(type(e) is int for e in ends) and ends == sorted(set(ends))
-        fine = fine and (not ends or ends[0] > 0 and (self.phase or ends[-1] <= self.step))
+        if fine and ends:
+            fine = ends[0] > 0 and (self.phase > 0 or ends[-1] <= self.step)
         require(fine, "the boundaries are no steps that were made")
         require(self.learning or self == Position(self.task), "the position is within no task")
 
@@ -227,8 +228,9 @@ class Learner:
         except Exception as error:
             if not self.backend.exhausted(error):
                 raise
+            said = str(error).partition("\n")[0] or "it is full"
             raise LifelongError(
-                f"there is not enough memory to learn ({str(error).partition(chr(10))[0] or 'it is full'}): "
+                f"there is not enough memory to learn ({said}): "
                 "choose a smaller model, batch or memory of samples"
             ) from None
 
@@ -305,13 +307,11 @@ class Learner:
             self._admit_classes(task)
         elif mark != self.position.mark:
             raise LifelongError("another task was interrupted: finish it first, or load the last save")
-        task = replace(
-            task,
-            name=task.name if task.told else "",
-            train=self.encode(self._weighted(task), task.classes),
-            test=Samples(),
-            validation=None,
-        )
+        train = self.encode(self._weighted(task), task.classes)
+        if not self.objective.known(train.y).all():
+            raise LifelongError("the task that was interrupted has other classes: give that one")
+        name = task.name if task.told else ""
+        task = replace(task, name=name, train=train, test=Samples(), validation=None)
         self._activate(task)
         if begins:
             self.position.learning, self.position.mark = True, mark
@@ -581,16 +581,19 @@ class Learner:
     def forget(self, ids: Iterable[int]) -> int:
         """Remove the samples with these ids from all memories; how many were held.
 
-        Whatever is computed from a memory is computed anew. What the network learned from the samples
-        stays in its parameters: to undo that, train a new one without them.
+        They go from the guard sets too that a loaded learner has beside it. Whatever is computed from a
+        memory is computed anew. What the network learned from the samples stays in its parameters: to
+        undo that, train a new one without them.
 
         Raises:
             LifelongError: for ids that are no whole numbers, and while a task is being learned.
         """
         self._between_tasks("forget samples")
-        ids = list(ids)
-        own = sum(memory.remove(ids) for memory in self.memories)
-        return own + sum(inner.forget(ids) for inner in self._inner)
+        asked = whole_ids(ids)
+        if self.kept is not None:
+            self.kept.forget(asked)
+        own = sum(memory.remove(asked) for memory in self.memories)
+        return own + sum(inner.forget(asked) for inner in self._inner)
 
     def _columns(self, name: str) -> list[int]:
         """All columns of a class: several, where classes were merged."""

@@ -185,7 +185,7 @@ class Memory:
         Raises:
             LifelongError: for ids that are no whole numbers.
         """
-        asked = _whole(ids)
+        asked = whole_ids(ids)
         if self.samples is None:
             return 0
         stay = ~np.isin(self.samples.id, asked)
@@ -214,7 +214,7 @@ class Memory:
         """
         columns = {name: array.copy() for name, array in arrays.items()}
         keys, offered = columns.pop("keys"), manifest["offered"]
-        require(type(offered) is int and offered >= 0, "a memory was offered a negative number")
+        require(type(offered) is int and 0 <= offered < 2**62, "a memory was offered no such number")
         require(keys.dtype == np.float64 and keys.ndim == 1, "the keys of a memory are no numbers")
         samples = Samples(**columns) if columns else None
         require(len(keys) == (0 if samples is None else len(samples)), "a memory lacks keys, or samples")
@@ -245,7 +245,7 @@ class Memory:
             require(len(samples) <= capacity, "a memory holds more samples than its capacity")
 
 
-def _whole(ids: Iterable[int]) -> np.ndarray:
+def whole_ids(ids: Iterable[int]) -> np.ndarray:
     """Ids as ``int64``; those beyond it name no sample."""
     found = ids if isinstance(ids, np.ndarray) else np.array(list(ids))
     if found.size and found.dtype.kind not in "iu":

@@ -19,6 +19,10 @@ Number = float | None
 PLAIN = ("nll", "r2", "rmse", "mae")
 """What is no share, and not told in percent."""
 
+CONFUSED = 1000
+"""Up to so many classes pairs of them are counted: a matrix of 8 MB while evaluating, and some ten
+more as text in the result, which nobody reads cell by cell."""
+
 
 def matrix(rows: Sequence[Sequence[float | None]]) -> np.ndarray:
     """R as an array, NaN for None."""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__, metrics
-from .errors import LifelongError, at_least, intact
+from .errors import NOT_FINITE, LifelongError, at_least, intact, require
 from .evaluation import Evaluation, evaluate, judged, plasticity
 from .files import delete, lock, read_arrays, read_json, write_arrays, write_json
 from .ids import Ids
@@ -45,6 +45,9 @@ class Book:
     trace: list[dict[str, Any]] = field(default_factory=list)
     plasticity: list[dict[str, Any]] = field(default_factory=list)
     confusion: list[list[int]] | None = None
+    recall: list[float | None] = field(default_factory=list)
+    """Of every class, at the last row; and their mean."""
+    balanced: float | None = None
     summary: dict[str, float | None] = field(default_factory=dict)
     """What the objective measures over all tasks together, at the last row."""
     hits: int = 0
@@ -55,6 +58,22 @@ class Book:
     """Spent in training, over all sittings."""
     boundaries: list[int] = field(default_factory=list)
     """Steps behind which a boundary was detected."""
+
+    @staticmethod
+    def of(held: dict[str, Any]) -> Book:
+        """What a checkpoint holds. Raises :class:`ValueError` or TypeError where it cannot be that."""
+        book = Book(**held)
+        counts = (book.hits, book.steps, book.samples, *book.boundaries)
+        require(all(type(n) is int and n >= 0 for n in counts), "a count is none")
+        require(0 <= book.seconds < np.inf, "the seconds are none")
+        if book.confusion is not None and not book.recall:  # version 0.1.0 computed it later
+            book.recall, book.balanced = metrics.per_class(np.array(book.confusion))
+        return book
+
+    def note(self, found: Evaluation) -> None:
+        """Keep what was measured over all tasks together."""
+        self.confusion, self.summary = found.confusion, found.summary
+        self.recall, self.balanced = found.recall, found.balanced_accuracy
 
 
 def run(
@@ -197,7 +216,7 @@ class _Session:
             arrays, manifest = read_arrays(self.checkpoint)
             with intact(str(self.checkpoint)):
                 learner.restore(arrays, manifest["state"])
-                self.book = Book(**manifest["book"])
+                self.book = Book.of(manifest["book"])
 
     def learn(self) -> None:
         """Learn what is left of the stream."""
@@ -286,7 +305,7 @@ class _Session:
         index = len(book.rows) - 1
         if found is not None:
             book.plasticity.append({"task": index, **plasticity(learner, self.tests[index].test)})
-            book.confusion, book.summary = found.confusion, found.summary
+            book.note(found)
         self.save()
 
     def _trace(self) -> None:
@@ -295,8 +314,8 @@ class _Session:
         self.book.trace.append({**place, "accuracy": scores})
 
     def _evaluate(self) -> Evaluation | None:
-        if not np.isfinite(self.learner.ops.numpy(self.learner.theta).sum(dtype=float)):
-            raise LifelongError("the parameters are no longer finite: lower the learning rate (--lr)")
+        if not self.learner.finite:
+            raise LifelongError(NOT_FINITE)
         return evaluate(self.learner, self.tests)
 
     def save(self) -> None:
@@ -348,9 +367,8 @@ def measured(learner: Learner, book: Book, baseline: list[float | None] | None) 
     R = metrics.matrix(rows[judged(learner)])
     base = None if baseline is None else metrics.matrix([baseline])[0]
     summary = metrics.summarize(R, base, book.trace)
-    recall: list[float | None] = []
-    if book.confusion is not None:
-        recall, summary["balanced_accuracy"] = metrics.per_class(np.array(book.confusion))
+    if book.recall:
+        summary["balanced_accuracy"] = book.balanced
     beside = {name: [row[name] for row in book.rows] for name in learner.objective.beside}
     means = {name: metrics.average_accuracy(metrics.matrix(m)) for name, m in beside.items()}
     summary |= book.summary | means
@@ -363,7 +381,7 @@ def measured(learner: Learner, book: Book, baseline: list[float | None] | None) 
         "beside": beside,
         "baseline": baseline,
         "metrics": summary,
-        "recall": dict(zip(learner.classes, recall, strict=False)),
+        "recall": dict(zip(learner.classes, book.recall, strict=False)),
         "confusion": book.confusion,
         "trace": book.trace,
         "plasticity": book.plasticity,

@@ -95,7 +95,13 @@ def _arguments_of(configuration: dict[str, Any], changes: dict[str, Any]) -> dic
     arguments = dict(configuration)
     options = {part: _tuples(given) for part, given in arguments.pop("options").items()}
     if "method" not in changes:
-        arguments["method"] = method(arguments["method"], options)
+        made = method(arguments["method"], options)
+        known, given = (
+            {part: set(fields) for part, fields in held.items() if fields}
+            for held in (made.hyperparameters, options)
+        )
+        require(known == given, "options are not there")
+        arguments["method"] = made
     arguments["optimizer"] = _optimizer_from_json(arguments["optimizer"])
     if "boundaries" in arguments:
         fields = _tuples(arguments["boundaries"])
@@ -186,11 +192,11 @@ def state(learner: Learner) -> tuple[Arrays, dict[str, Any]]:
     manifest = {
         "scenario": learner.scenario,
         "output": learner.output,
-        "classes": learner.classes,
-        "seen": learner.seen,
-        "old": learner.old,
-        "retired": learner.retired,
-        "heads": [[task, columns] for task, columns in learner.heads.items()],
+        "classes": list(learner.classes),
+        "seen": list(learner.seen),
+        "old": list(learner.old),
+        "retired": list(learner.retired),
+        "heads": [[task, list(columns)] for task, columns in learner.heads.items()],
         "position": dataclasses.asdict(learner.position),
         "rng": learner.rng.bit_generator.state,
         "initial_parameters": learner.initial_parameters,
@@ -204,9 +210,11 @@ def restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None:
     """Give a learner the state that :func:`state` returned of one made alike.
 
     Raises:
-        LifelongError: where it is no such state, in one line. The learner then is what it was before.
+        LifelongError: where it is no such state, in one line. The learner then is what it was before,
+            or, if that was not finite, one that has learned nothing.
     """
-    before, output = None if learner.inputs is None else state(learner), learner.output
+    kept = learner.inputs is not None and learner.finite
+    before, output = state(learner) if kept else None, learner.output
     try:
         with intact(STATE):
             _restore(learner, arrays, manifest)
@@ -223,15 +231,21 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
 
     inputs, classes = arrays["inputs"], manifest["classes"]
     _check_inputs(learner, inputs)
+    require(
+        set(manifest["position"]) == {f.name for f in dataclasses.fields(Position)}, "it has no position"
+    )
     position = Position(**manifest["position"])
     position.check()
     _check_detector(learner, position)
     _check_labels(learner, manifest)
-    generator = np.random.default_rng()
-    generator.bit_generator.state = manifest["rng"]
-    require(generator.bit_generator.state == manifest["rng"], "the random generator's state is none")
+    generator = _generator(manifest["rng"])
     learner.clear()
-    learner.build(inputs)
+    try:
+        learner.build(inputs)
+    except LifelongError:
+        raise
+    except Exception:  # the frameworks have errors of their own
+        raise ValueError(f"no network takes inputs {inputs.dtype}{inputs.shape}") from None
     learner.scenario, learner.output = manifest["scenario"], manifest["output"]
     learner.classes = list(classes)
     learner.seen, learner.old = list(manifest["seen"]), list(manifest["old"])
@@ -245,6 +259,9 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
     )
     learner.remodel()
     learner.backend.restore(_below(arrays, "backend/"), manifest["backend"])
+    require(
+        learner.initial_parameters <= learner.parameters, "it began with more parameters than it has"
+    )
     known = {"inputs", *(f"backend/{name}" for name in _below(arrays, "backend/"))}
     parts = manifest["parts"]
     require(set(parts) == {part.name for part in learner.method}, "it is of another method")
@@ -263,6 +280,17 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
         raise LifelongError(
             f"{STATE} holds numbers that are not finite, as its training diverged: go back to one before"
         )
+
+
+def _generator(state: Any) -> np.random.Generator:
+    """The random generator in this state."""
+    generator = np.random.default_rng()
+    numbers = [*state["state"].values(), state["has_uint32"], state["uinteger"]]
+    fine = all(type(number) is int and number >= 0 for number in numbers) and state["has_uint32"] < 2
+    require(fine and state["state"]["inc"] % 2, "the random generator's state is none")
+    generator.bit_generator.state = state
+    require(generator.bit_generator.state == state, "the random generator's state is another's")
+    return generator
 
 
 def _check_inputs(learner: Learner, inputs: np.ndarray) -> None:
@@ -306,6 +334,15 @@ def _check_labels(learner: Learner, manifest: dict[str, Any]) -> None:
     for _, columns in manifest["heads"]:
         _check_columns(columns, len(classes))
     require(output != "task" or tasks or not seen, "there are no heads")
+    owned, met = {c for _, columns in manifest["heads"] for c in columns}, {*seen, *retired}
+    learning = manifest["position"]["learning"]
+    if len(tasks) != manifest["position"]["task"] + learning:
+        require(owned <= met, "the heads are of other classes than those seen")
+    elif tasks:
+        require(owned == met, "the heads are of other classes than those seen")
+        arriving = {classes[c] for c in manifest["heads"][-1][1]}
+        coming = {c for c in set(seen) - set(old) if classes[c] not in arriving}
+        require(not (learning and coming), "the classes of earlier tasks are not there")
     count = manifest["initial_parameters"]
     require(type(count) is int and count >= 0, f"the number of parameters is {count!r}")
 
@@ -357,6 +394,14 @@ class Kept:
     """Where it was read."""
     tasks: int = 0
     """How many tasks the learner had learned then."""
+
+    def forget(self, ids: np.ndarray) -> int:
+        """Drop the rows with these ids from the guard sets; how many there were."""
+        kept = [guard.take(~np.isin(guard.id, ids)) for guard in self.guards]
+        judged = sum(map(len, self.guards)) - sum(map(len, kept))
+        self.guards = kept
+        self.ids.forget(ids)
+        return judged
 
 
 def save(learner: Learner, path: str | Path, kept: Kept | None = None) -> None:

@@ -310,7 +310,7 @@ class NetworkModel:
         found, after = scores(learner, guards)
         book.rows = longer(record, before, after)
         if found is not None:
-            book.confusion, book.summary = found.confusion, found.summary
+            book.note(found)
         changed = record | continued(record, data) | measured(learner, book, None) | {"command": command}
         self.kept.extra["result"] = changed
         kind = judged(learner)
@@ -329,12 +329,8 @@ class NetworkModel:
         return Task(data.name, train, test, classes, scenario, (index, index + 1), None, index)
 
     def forget(self, ids: np.ndarray) -> tuple[int, int]:
-        held = self.learner.forget(ids.tolist())
-        kept = [guard.take(~np.isin(guard.id, ids)) for guard in self.kept.guards]
-        judged = sum(map(len, self.kept.guards)) - sum(map(len, kept))
-        self.kept.guards = kept
-        self.ids.forget(ids)
-        return held, judged
+        judged = self.kept.forget(ids)
+        return self.learner.forget(ids.tolist()), judged
 
     def relabel(self, verb: str, names: Sequence[str]) -> None:
         getattr(self.learner, verb)(*names)

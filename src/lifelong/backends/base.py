@@ -441,7 +441,7 @@ class Backend(ABC):
         arrays |= {f"buffer.{name}": array for name, array in self._counters().items()}
         arrays = {name: array.copy() for name, array in arrays.items()}
         shapes = {name: list(s.shape) for name, s in self.segments.items()}
-        return arrays, {"shapes": shapes, "counts": self.counts}
+        return arrays, {"shapes": shapes, "counts": dict(self.counts)}
 
     def restore(self, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> None:
         """Load what :meth:`state` returned (writes)."""

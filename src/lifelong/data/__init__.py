@@ -98,7 +98,7 @@ def load(
     """A data set by its name in ``DATASETS``, or of files.
 
     A path is a ``.csv`` or ``.parquet`` file or a folder of them (see :func:`table`, which takes
-    ``target``, ``by``, ``test``, ``scale``, ``missing`` and ``most_columns``), a folder with one folder of
+    ``target``, ``by``, ``test``, ``scale``, ``missing``, ``most_columns``), a folder with one folder of
     images a class (see :func:`images`, which takes ``test`` and ``image_size``), or an ``.npz`` file
     of arrays x, y and perhaps x_test, y_test, task and task_test (see :func:`arrays`). A name comes
     before a path: a folder called ``mnist`` is ``./mnist``. Raises :class:`LifelongError` where there

@@ -142,6 +142,8 @@ class Incremental(ClassifierMixin, BaseEstimator):
                 version 0.1.0 that drop rows kept none.
         """
         gone = wanted(ids)
+        if (kept := packed.KEPT.get(self)) is not None:
+            kept.forget(gone)
         if not hasattr(self, "classes_"):
             return 0
         held = self._held()
@@ -256,7 +258,10 @@ class Incremental(ClassifierMixin, BaseEstimator):
             if classes is not None:
                 self._encode(np.unique(np.asarray(classes)))
             known = len(self.classes_)
-            return self._update_rows(X, self._encode(y), known, ids)
+            found = self._update_rows(X, self._encode(y), known, ids)
+        if (kept := packed.KEPT.get(self)) is not None:
+            kept.result = {}  # it would tell of another model
+        return found
 
     def _named(self, ids: Any, rows: int) -> np.ndarray | None:
         """The ids of rows to come, counted on where none are given; None where no rows are held."""
@@ -365,6 +370,9 @@ class Incremental(ClassifierMixin, BaseEstimator):
     # ---- files
     def save(self, path: str | Path) -> None:
         """Write it to one safetensors file, from which :func:`load` makes it again."""
+        if (kept := packed.KEPT.get(self)) is not None:
+            kept.save(self, Path(path))
+            return
         arrays: dict[str, np.ndarray] = {}
         manifest = pack(self, "", arrays)
         write_arrays(Path(path), arrays, {"format": FORMAT, "linear": manifest})

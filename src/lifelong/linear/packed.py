@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 
-from ..errors import LifelongError, of_types, unknown
+from ..errors import LifelongError, damaged, intact, of_types, unknown
 from ..files import read_arrays
 from ..memory import ADMISSIONS, Memory
 from ..samples import Samples
+from ..versions import find
 
 FORMAT = 3
-WRONG = (
-    ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, RecursionError, TypeError,
-    ValueError,
-)  # fmt: skip
-"""What content that is not what it should be raises."""
 BESIDES = ("classes_", "n_features_in_", "feature_names_in_")
 """What is learned outside ``_start``."""
 COLUMNS = "river_columns"
 """The one attribute besides hyper-parameters and what is learned: see :mod:`lifelong.linear.river`."""
+
+
+KEPT: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+"""Loaded learner: what its file held beside it, a :class:`lifelong.linear.runner.Kept`."""
 
 
 # ---- writing
@@ -65,17 +64,27 @@ def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
 def load(path: str | Path) -> Any:
     """The estimator that :meth:`Incremental.save` wrote. Nothing is unpickled.
 
-    All of it is checked before it is used: hyper-parameters, names, types, shapes, ranges.
+    All of it is checked before it is used: hyper-parameters, names, types, shapes, ranges. What else a
+    run wrote into the file (its result, guard sets, the encoder) is kept, and written again by ``save``.
+
+    Args:
+        path: a file, or the folder of a run: the version in use.
 
     Raises:
         LifelongError: where the file is missing, damaged, or holds no estimator.
     """
-    return load_all(path)[0]
+    from .runner import kept_of
+
+    path = find(path)
+    learner, arrays, whole = load_all(path)
+    if "guards" in whole:
+        KEPT[learner] = kept_of(path, learner, arrays, whole)
+    return learner
 
 
 def load_all(path: str | Path) -> tuple[Any, dict[str, np.ndarray], dict[str, Any]]:
     """(the estimator, the arrays, the manifest) of a file, which may hold more; as :func:`load`."""
-    with intact(path):
+    with intact(str(path)):
         arrays, whole = read_arrays(Path(path))
         if "linear" not in whole:
             raise LifelongError(f"{path} holds no linear learner: read it with ll.load")
@@ -83,7 +92,7 @@ def load_all(path: str | Path) -> tuple[Any, dict[str, np.ndarray], dict[str, An
             raise LifelongError(f"{path} has format {whole['format']}, this version reads {FORMAT}")
     learner = unpack(whole["linear"], "", arrays, path)
     if not isinstance(learner, BaseEstimator):
-        raise _damaged(path, "it holds no estimator")
+        raise damaged(str(path), "it holds no estimator")
     return learner, arrays, whole
 
 
@@ -93,31 +102,11 @@ def unpack(packed: Any, name: str, arrays: dict[str, np.ndarray], path: str | Pa
     Raises:
         LifelongError: where it is not what :func:`pack` could have made of what was learned.
     """
-    with intact(path):
+    with intact(str(path)):
         try:
             return _unpacked(packed, name, arrays)
         except LifelongError as error:  # a class's own check: here it speaks of the file
             raise ValueError(str(error)) from None
-
-
-@contextmanager
-def intact(path: str | Path) -> Iterator[None]:
-    """Whatever wrong content raises becomes one :class:`LifelongError` that names the file."""
-    try:
-        yield
-    except LifelongError:
-        raise
-    except KeyError as error:
-        raise _damaged(path, f"it lacks {error.args[0]!r}") from None
-    except RecursionError:
-        raise _damaged(path, "it is nested too deeply") from None
-    except WRONG as error:
-        raise _damaged(path, str(error) or type(error).__name__) from None
-
-
-def _damaged(path: str | Path, why: str) -> LifelongError:
-    why = " ".join(why.split())
-    return LifelongError(f"{path} is damaged or was not written by lifelong: {why[:300]}")
 
 
 def _unpacked(packed: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:

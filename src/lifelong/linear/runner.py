@@ -52,6 +52,9 @@ class Book:
 
     rows: list[dict[str, list[float | None]]] = field(default_factory=list)
     confusion: list[list[int]] | None = None
+    recall: list[float | None] = field(default_factory=list)
+    """Of every class, at the last row; and their mean."""
+    balanced: float | None = None
     hits: int = 0
     """Rows predicted rightly before they were learned."""
     met: int = 0
@@ -70,6 +73,8 @@ class Book:
         counts = [book.hits, book.met, *book.truth, *book.ids]
         require(all(type(n) is int and n >= 0 for n in counts), "a count is none")
         require(book.hits <= book.met and np.isfinite(book.seconds), "the counts do not fit each other")
+        if book.confusion is not None and not book.recall:  # version 0.1.0 computed it later
+            book.recall, book.balanced = metrics.per_class(np.array(book.confusion))
         require(all(n < len(book.labels) for n in [*book.truth, *book.answers]), "a label is none")
         require(len(book.truth) == len(book.answers) == len(book.ids), "the rows do not fit each other")
         return book
@@ -242,8 +247,7 @@ class _Session:
         """Learn what is left of the stream, a row of R behind each task."""
         for i in range(len(self.book.rows), len(self.tests)):
             self.learn_task(self.tests[i])
-            row, self.book.confusion = evaluate(self.learner, self.tests)
-            self.book.rows.append(row)
+            self.book.rows.append(evaluate(self.learner, self.tests, self.book))
             self.save()
             late = self.deadline is not None and time.monotonic() > self.deadline
             if late and i < len(self.tests) - 1:
@@ -330,8 +334,7 @@ class _Session:
         classes, y = np.unique(labels, return_inverse=True)
         rows = Samples(x=x, y=y, id=ids)
         self.tests = [Task(name, rows.take(slice(0)), rows, tuple(classes.tolist()), "free")]
-        row, self.book.confusion = evaluate(self.learner, self.tests)
-        self.book.rows.append(row)
+        self.book.rows.append(evaluate(self.learner, self.tests, self.book))
         return {"rows": met, "fingerprint": content.hexdigest()}
 
     def say(self, words: str, share: float) -> None:
@@ -391,12 +394,18 @@ class _Session:
 
 
 def evaluate(
-    learner: Incremental, tests: list[Task]
-) -> tuple[dict[str, list[float | None]], list[list[int]]]:
-    """(scores on every task, of a learner that is told the task and of one that is not; confusion)."""
+    learner: Incremental, tests: list[Task], book: Book | None = None
+) -> dict[str, list[float | None]]:
+    """The scores on every task, of a learner that is told the task and of one that is not.
+
+    In the ``book`` is written what was measured over all tasks: recalls, and of so many classes the
+    confusion.
+    """
     known = {name: i for i, name in enumerate(learner.classes_.tolist())}
     row: dict[str, list[float | None]] = {"aware": [], "agnostic": []}
-    confusion = np.zeros((len(known), len(known)), int)
+    classes = len(known)
+    confusion = np.zeros((classes, classes), int) if classes <= metrics.CONFUSED else None
+    hits, totals = np.zeros((2, classes), int)
     for task in tests:
         if not len(task.test):  # its rows were all forgotten
             row["agnostic"].append(None)
@@ -410,15 +419,21 @@ def evaluate(
         row["agnostic"].append(float((given == y).mean()))
         told = own[scores[:, own].argmax(1)] if len(own) else np.full(len(y), -2)
         row["aware"].append(float((told == y).mean()))
-        np.add.at(confusion, (y[y >= 0], given[y >= 0]), 1)
-    return row, confusion.tolist()
+        hits += np.bincount(y[given == y], minlength=classes)
+        totals += np.bincount(y[y >= 0], minlength=classes)
+        if confusion is not None:
+            np.add.at(confusion, (y[y >= 0], given[y >= 0]), 1)
+    if book is not None:
+        book.confusion = None if confusion is None else confusion.tolist()
+        book.recall, book.balanced = metrics.recalls(hits, totals)
+    return row
 
 
 def measured(learner: Incremental, book: Book) -> dict[str, Any]:
     """The fields of a result that come from measuring the learner."""
     rows = {kind: [row[kind] for row in book.rows] for kind in ("aware", "agnostic")}
     summary = metrics.summarize(metrics.matrix(rows["agnostic"]), None, [])
-    recall, summary["balanced_accuracy"] = metrics.per_class(np.array(book.confusion))
+    summary["balanced_accuracy"] = book.balanced
     asked = learner.by_row or book.truth
     summary["prequential_accuracy"] = book.hits / book.met if asked else None
     classes = [str(name) for name in learner.classes_.tolist()]
@@ -430,7 +445,7 @@ def measured(learner: Incremental, book: Book) -> dict[str, Any]:
         "R_task_agnostic": rows["agnostic"],
         "baseline": None,
         "metrics": summary,
-        "recall": dict(zip(classes, recall, strict=True)),
+        "recall": dict(zip(classes, book.recall, strict=True)),
         "confusion": book.confusion,
         "trace": [],
         "plasticity": [],
@@ -465,6 +480,21 @@ class Kept:
     ids: Ids
     version: dict[str, Any] | None = None
     """Which version of its folder the file is, and where that comes from; None: of none."""
+    path: Path | None = None
+    """Where it was read."""
+
+    def save(self, learner: Incremental, path: Path) -> None:
+        """Write the learner and this to a file, which is the same version only where it was read."""
+        same = self.path is not None and path.resolve() == self.path.resolve()
+        save(learner, path, replace(self, version=self.version if same else None))
+
+    def forget(self, ids: np.ndarray) -> int:
+        """Drop the rows with these ids from the guard sets; how many there were."""
+        kept = [replace(t, test=t.test.take(~np.isin(t.test.id, ids))) for t in self.guards]
+        judged = sum(len(a.test) - len(b.test) for a, b in zip(self.guards, kept, strict=True))
+        self.guards = kept
+        self.ids.forget(ids)
+        return judged
 
 
 def save(learner: Incremental, path: Path, kept: Kept) -> None:
@@ -484,24 +514,28 @@ def save(learner: Incremental, path: Path, kept: Kept) -> None:
 
 
 def read_model(path: Path) -> tuple[Incremental, Kept]:
-    """What :func:`save` wrote."""
+    """What :func:`save` wrote; or a learner that was saved alone."""
     learner, arrays, whole = load_all(path)
+    return learner, kept_of(path, learner, arrays, whole)
+
+
+def kept_of(path: Path, learner: Incremental, arrays: dict[str, np.ndarray], whole: Any) -> Kept:
+    """What a file holds beside the learner, checked."""
     with intact(str(path)):
-        if "result" not in whole:
-            raise LifelongError(f"{path} was not written by a run: its scores so far are not known")
+        packed = unpack(whole["guards"], "guards", arrays, path) if "guards" in whole else []
         guards = []
-        for name, classes, x, y, *ids in unpack(whole["guards"], "guards", arrays, path):
+        for name, classes, x, y, *ids in packed:
             rows = Samples(x=x, y=y, id=ids[0] if ids else np.full(len(y), -1))
             if len(y) and not (y.dtype.kind == "i" and 0 <= y.min() <= y.max() < len(classes)):
                 raise LifelongError(f"{path} is damaged: a guard set has labels of no class")
             guards.append(Task(name, rows.take(slice(0)), rows, tuple(classes), "class"))
-        encoder = None if whole["encoder"] is None else Encoder.from_json(whole["encoder"])
+        encoder = None if whole.get("encoder") is None else Encoder.from_json(whole["encoder"])
         known = Ids.of(whole.get("ids"), arrays.get("ids"))
         if "ids" not in whole and learner.keeps_rows:  # version 0.1.0 did not note them
             held = learner._held()
             known.add(held[held >= 0])
-        result = checked(whole["result"], str(path)).data
-        return learner, Kept(result, guards, encoder, known, whole.get("version"))
+        result = checked(whole["result"], str(path)).data if whole.get("result") else {}
+        return Kept(result, guards, encoder, known, whole.get("version"), path)
 
 
 def names_of_columns(path: Path) -> list[str] | None:
@@ -531,13 +565,13 @@ class LinearModel:
         place = len(guards), len(guards) + 1
         task = Task(data.name, train, test, data.classes, "class", place, None, place[0])
         guards.append(guard(task))
-        before, _ = evaluate(learner, guards)
+        before = evaluate(learner, guards)
         session = _Session(
             learner, [task], None, record["hyperparameters"]["epochs"], record["seed"], None
         )
         with bar() as session.report:
             session.learn_task(task)
-        after, session.book.confusion = evaluate(learner, guards)
+        after = evaluate(learner, guards, session.book)
         session.book.rows = longer(record, before, after)
         changed = record | continued(record, data) | measured(learner, session.book)
         changed |= {"command": command}
@@ -546,13 +580,7 @@ class LinearModel:
         return Outcome.of(record, changed, before["agnostic"], after["agnostic"])
 
     def forget(self, ids: np.ndarray) -> tuple[int, int]:
-        held, kept = self.learner.forget(ids), []
-        for task in self.kept.guards:
-            kept.append(replace(task, test=task.test.take(~np.isin(task.test.id, ids))))
-        judged = sum(len(a.test) - len(b.test) for a, b in zip(self.kept.guards, kept, strict=True))
-        self.kept.guards = kept
-        self.ids.forget(ids)
-        return held, judged
+        return self.learner.forget(ids), self.kept.forget(ids)
 
     def relabel(self, verb: str, names: Sequence[str]) -> None:
         if verb != "rename":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..batch import Outputs
+from ..metrics import CONFUSED
 from .base import Measures, Objective
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
 BINS = 15
 """Of confidence, in the expected calibration error."""
-CLASSES = 1000
-"""Up to so many classes pairs of them are counted: a matrix of 8 MB while evaluating, and some ten
-more as text in the result, which nobody reads cell by cell."""
 
 
 class Classification(Objective):
@@ -98,23 +96,23 @@ class Classification(Objective):
         return {"nll": float(nll / count), "ece": float(gaps.sum() / rows)}
 
     def counted(self, learner: Learner) -> int:
-        return learner.width**2 if learner.width <= CLASSES else 2 * learner.width
+        return learner.width**2 if learner.width <= CONFUSED else 2 * learner.width
 
     def count(self, learner: Learner, scores: Any, y: Any, mask: Any) -> Any:
         """Counts of pairs; where there are too many classes, of wrong and right of every class."""
         ops, width = learner.ops, learner.width
         given = ops.take(ops.tensor(learner.first), ops.argmax(ops.where(mask, scores, -np.inf)))
-        if width <= CLASSES:
+        if width <= CONFUSED:
             return ops.cast(ops.reshape(ops.count_pairs(y, given, width), (-1,)), "float64")
         return ops.cast(ops.count(2 * y + ops.cast(given == y, "int64"), 2 * width), "float64")
 
     def confusion(self, learner: Learner, counts: np.ndarray) -> np.ndarray | None:
         width = learner.width
-        return counts.reshape(width, width).astype(int) if width <= CLASSES else None
+        return counts.reshape(width, width).astype(int) if width <= CONFUSED else None
 
     def per_class(self, learner: Learner, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         table = counts.reshape(learner.width, -1)
-        return np.diag(table) if learner.width <= CLASSES else table[:, 1], table.sum(1)
+        return np.diag(table) if learner.width <= CONFUSED else table[:, 1], table.sum(1)
 
     def answers(self, learner: Learner, batch: Batch, scores: Any, columns: list[int]) -> np.ndarray:
         """The name of each row's class, ``[rows]``."""

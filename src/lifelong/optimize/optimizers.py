@@ -6,11 +6,15 @@ has had: a global count would give new rows up to 6 times the rate.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..errors import LifelongError, accept, of_types, unknown
 from .schedules import Schedule
+
+LARGE = 1e9
+"""No number of an optimizer is larger."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,12 @@ class Optimizer:
     reset: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not self.lr > 0:
+        if not 0 < self.lr < math.inf:
             raise LifelongError(f"lr={self.lr}: give a learning rate above 0")
+        for name in ("momentum", "weight_decay", "eps"):
+            value = getattr(self, name, 0)
+            if not 0 <= value < LARGE:
+                raise LifelongError(f"{name}={value}: give a number from 0")
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,12 @@ class Adam(Optimizer):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fine = len(self.betas) == 2 and all(isinstance(beta, float | int) for beta in self.betas)
+        if not fine or not all(0 <= beta < 1 for beta in self.betas):
+            raise LifelongError(f"betas={self.betas}: give two numbers in [0, 1)")
 
 
 @dataclass(frozen=True)

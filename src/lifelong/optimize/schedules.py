@@ -41,6 +41,8 @@ class Schedule:
             raise unknown("schedule span", self.per, ("task", "stream"))
         if not 0 <= self.warmup < 1:
             raise LifelongError(f"warmup={self.warmup}: give a share of the span in [0, 1)")
+        if not all(isinstance(share, float | int) for share in self.at):
+            raise LifelongError(f"at={self.at}: give shares of the span, as in [0.5, 0.75]")
 
     def factor(self, done: float, step: float) -> float:
         """The factor for a step that is ``step`` of the span, before which ``done`` of it is over."""

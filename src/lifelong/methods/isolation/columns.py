@@ -14,7 +14,6 @@ from ...models import Columns, Recipe
 if TYPE_CHECKING:
     from ...batch import Batch
     from ...learner import Learner
-    from ...stream import Task
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...batch import Batch
-from ...errors import LifelongError
+from ...errors import LifelongError, at_least
 from ...method import Part
 from ...models import vae
 from ...samples import Samples
@@ -43,6 +43,9 @@ class DGR(Part):
     scenarios = ("task", "domain", "class")
     needs = ("boundaries", "raw inputs", "labels")
     revisits = True
+
+    def __post_init__(self) -> None:
+        at_least(1, rows=self.rows, latent=self.latent)
 
     def start(self, learner: Learner) -> None:
         self.generator = self.learner(vae(*self.hidden, latent=self.latent), "reconstruction")
