@@ -32,7 +32,7 @@ def test_recall_is_that_of_the_predictions(scenario, monkeypatch):
             total[column] += (names == name).sum()
             right[column] += ((names == name) & (predicted == name)).sum()
     whole = evaluate(made, tests)
-    monkeypatch.setattr(classification, "CLASSES", 3)
+    monkeypatch.setattr(classification, "CONFUSED", 3)
     bounded = evaluate(made, tests)
     expected = [r / t if t else None for r, t in zip(right, total, strict=True)][: made.width]
     assert whole.recall == bounded.recall == expected

@@ -83,7 +83,7 @@ def test_run_predict_update_explain_diff(call, tmp_path, suffix):
     assert [g["task"] for g in done["guards"]] == ["a", "b"]
     assert done["guards"][1]["before"] < done["guards"][1]["after"]
     assert set(load(tmp_path / "m/model-2.safetensors").classes_) == {"c0", "c1", "c2"}
-    assert call("update", "m", b)[0] == 2  # it has just learned that
+    assert json.loads(call("update", "m", b, "--json")[1])["repeated"]  # it has just learned that
 
     code, out, err = call("predict", "m", b, "--json")
     told = json.loads(out)

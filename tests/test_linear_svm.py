@@ -613,7 +613,7 @@ def test_rows_whose_kernel_is_infinite_are_refused_and_nothing_changes(kind, ker
     svm = kind(**ALONE[kernel]).partial_fit(X, y)
     before = svm.scores(X)
     for _ in range(2):
-        with pytest.raises(LifelongError, match="beyond float64: scale the features"):
+        with pytest.raises(LifelongError, match="scale"):
             svm.partial_fit(np.vstack([X[:1], np.full((1, 4), 1e160)]), [0, 1])
         assert np.array_equal(svm.scores(X), before)
         assert len(svm.ids_) == len(svm.codes_)

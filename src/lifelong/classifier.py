@@ -12,7 +12,7 @@ import copy
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -29,6 +29,7 @@ from .errors import LifelongError, intact, require
 from .learner import Learner
 from .linear.estimator import Incremental
 from .linear.ids import named, wanted
+from .linear.packed import COLUMNS
 from .method import Method, Part, part_names
 from .methods import method as make_method
 from .methods import registry
@@ -247,7 +248,7 @@ class Neural(BaseEstimator):
 
     def _check(self, known: set[str]) -> None:
         """Refuse, with :class:`ValueError`, what was read and does not fit the learner."""
-        inputs, most = self.learner_.inputs, {"n_features_in_", "feature_names_in_"}
+        inputs, most = self.learner_.inputs, {"n_features_in_", "feature_names_in_", COLUMNS}
         least = {"met_", "scales_", *self.fitted}
         require(least <= known <= least | most, "it knows other things")
         require(type(self.met_) is int and self.met_ >= 0, "the number of rows met is none")
@@ -293,6 +294,10 @@ class LifelongClassifier(Neural, Incremental):
     def _learn(self, X: Any, y: Any, classes: Any, ids: Any = None) -> np.ndarray | None:
         with self._undone_where_it_fails():
             return super()._learn(X, y, classes, ids)
+
+    def _safely(self, X: Any) -> AbstractContextManager[None]:
+        """The learner looks after its own numbers."""
+        return nullcontext()
 
     def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
         with self._undone_where_it_fails():

@@ -63,7 +63,7 @@ def main() -> None:
     use; 130 and 143 interrupted, by Ctrl-C and by ``kill``.
     """
     warnings.simplefilter("ignore", KnownFailure)  # said as a note
-    signals.listen()
+    signals.listen(_interrupt)
     outside, sys.stdout = sys.stdout, _Pipe(sys.stdout)
     try:
         code = _command()
@@ -71,6 +71,11 @@ def main() -> None:
     finally:
         sys.stdout = outside
     sys.exit(code)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """Ctrl-C, or ``kill``."""
+    signals.handle(number, frame)
 
 
 def _command() -> int:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -23,10 +23,10 @@ class Signals:
     again = False
     """Whether the signal comes from our own clock."""
 
-    def listen(self) -> None:
-        """From now on, take the signals of Ctrl-C and of ``kill``."""
+    def listen(self, handle: Callable[[int, Any], None]) -> None:
+        """From now on, give the signals of Ctrl-C and of ``kill`` to :meth:`handle`, or to what calls it."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.handle)
+            signal.signal(number, handle)
         sys.unraisablehook = _unraisable
 
     def handle(self, number: int, frame: Any) -> None:

@@ -449,7 +449,7 @@ def load(path: str | Path, **changes: Any) -> Learner:
     """
     from .versions import find
 
-    path = find(path)
+    path = find(path) if Path(path).is_dir() else Path(path)
     arrays, whole = read_arrays(path)
     with intact(str(path)):
         if "linear" in whole:

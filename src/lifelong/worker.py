@@ -21,7 +21,7 @@ from .spec import Spec
 def main() -> None:
     """Run every spec that arrives; when the parent is gone, so is this process."""
     warnings.simplefilter("ignore", KnownFailure)  # the parent has said so
-    signals.listen()
+    signals.listen(signals.handle)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends this process
     lines: Queue[str] = Queue()
     threading.Thread(target=_listen, args=(sys.stdin, lines), daemon=True).start()

@@ -27,8 +27,8 @@ CATEGORIES = 256
 """More different texts than these, in one column of the first task, are taken for free text or ids."""
 LARGEST = float(np.sqrt(np.finfo(np.float32).max))
 """Some 1.8e19: the square of a larger number is beyond float32, and training squares its inputs."""
-CONSTANT = 2.0**-21
-"""A deviation below so much of the mean, four steps of float32 there, is taken for rounding."""
+CONSTANT = 2.0**-23
+"""A deviation below so much of the mean, a step of float32 there, is taken for rounding."""
 WIDEST = 2**24
 """More numbers than these are in no vector."""
 
@@ -175,14 +175,14 @@ class Encoder:
 
 
 def deviation(mean: Any, sd: Any) -> Any:
-    """What to divide by: ``sd``, or where the values were all but equal their magnitude, at least 1.
+    """What to divide by: ``sd``; where the values were all but equal 1, or 1 % of them if that is more.
 
     Arrays or numbers of one shape. A column that was 5.0000001 and 5 has a deviation of rounding alone:
     by it, a later 4 would be a million deviations away. A deviation below ``CONSTANT`` times the mean
-    is such.
+    is such. Then a later value that is twice as large, or 0, is at most a hundred deviations away.
     """
     size = np.abs(mean)
-    return np.where(sd > CONSTANT * size, sd, np.maximum(size, 1.0))
+    return np.where(sd > CONSTANT * size, sd, np.maximum(size / 100, 1.0))
 
 
 def _column(value: Any) -> Column:

@@ -75,7 +75,7 @@ def load(path: str | Path) -> Any:
     """
     from .runner import kept_of
 
-    path = find(path)
+    path = find(path) if Path(path).is_dir() else Path(path)
     learner, arrays, whole = load_all(path)
     if "guards" in whole:
         KEPT[learner] = kept_of(path, learner, arrays, whole)
@@ -144,7 +144,7 @@ def _estimator(kind: Any, holds: Any, name: str, arrays: dict[str, np.ndarray]) 
     options = made.get_params(deep=False).keys()
     ensure(isinstance(holds, dict), f"{name} holds {holds!r}")
     for key in holds:
-        taken = hasattr(type(made), key) and key not in type(made).former
+        taken = hasattr(type(made), key) and key not in getattr(type(made), "former", ())
         public = key.endswith("_") and not key.startswith("_") and not taken
         ensure(key in options or public or key == COLUMNS, f"{kind} has no {key!r}")
     ensure(options <= holds.keys(), f"{kind} lacks {sorted(options - holds.keys())}")

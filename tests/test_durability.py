@@ -1,0 +1,41 @@
+"""Every file operation of the commands that change models interrupted, and failing with a full disk.
+
+A part in every run of the tests; all of them with ``make slow``. The table is in docs/durability.md.
+"""
+
+import pytest
+from test_fuzz import attack  # noqa: F401  (a fixture)
+
+NAMES = (
+    "run (network)", "run (linear)", "run into a folder with updates", "update (network)",
+    "update (linear)", "update --max-drop", "rollback", "promote", "label", "forget (network)",
+    "forget (svm)", "report",
+)  # fmt: skip
+
+
+def case_of(script, name):
+    (case,) = [case for case in script.cases() if case.name == name]
+    return case
+
+
+def test_the_cases_are_all(attack):  # noqa: F811
+    assert tuple(case.name for case in attack.cases()) == NAMES
+
+
+@pytest.mark.parametrize("mode", ["killed", "full disk"])
+@pytest.mark.parametrize("name", ["update (network)", "forget (svm)", "rollback"])
+def test_some_operations(attack, name, mode):  # noqa: F811
+    case = case_of(attack, name)
+    attack.attack(case, mode, every=5)
+    assert case.tried[mode] >= 2
+    assert not case.wrong
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["killed", "full disk"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_operation(attack, name, mode):  # noqa: F811
+    case = case_of(attack, name)
+    attack.attack(case, mode)
+    assert case.tried[mode] > 5
+    assert not case.wrong
