@@ -21,7 +21,7 @@ RUN = ["run", "0.csv", "--method", "er", "--memory", "1000", "--model", "mlp:100
 
 
 def write_weeks(folder):
-    """Handwritten digits, 7 x 7 pixels: the run's file, 52 weeks (three with shuffled labels), a test."""
+    """Handwritten digits, 7 x 7 pixels: the run's file, 52 weeks, three with shuffled labels."""
     data = ll.data.mnist()
     draw = np.random.default_rng(0)
     rows = draw.permutation(len(data.train))[: WEEKS * ROWS]

@@ -12,7 +12,7 @@ import copy
 import json
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -295,9 +295,10 @@ class LifelongClassifier(Neural, Incremental):
         with self._undone_where_it_fails():
             return super()._learn(X, y, classes, ids)
 
-    def _safely(self, X: Any) -> AbstractContextManager[None]:
+    @contextmanager
+    def _safely(self, X: Any) -> Iterator[None]:
         """The learner looks after its own numbers."""
-        return nullcontext()
+        yield
 
     def _rehearse(self, X: Any, codes: np.ndarray, known: int) -> None:
         with self._undone_where_it_fails():

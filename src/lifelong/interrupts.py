@@ -24,7 +24,7 @@ class Signals:
     """Whether the signal comes from our own clock."""
 
     def listen(self, handle: Callable[[int, Any], None]) -> None:
-        """From now on, give the signals of Ctrl-C and of ``kill`` to :meth:`handle`, or to what calls it."""
+        """From now on, give the signals of Ctrl-C and of ``kill`` to :meth:`handle`, or its caller."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, handle)
         sys.unraisablehook = _unraisable
