@@ -149,8 +149,9 @@ from lifelong.linear import LASVM, IncrementalSVC, load
 
 svm = IncrementalSVC(C=5, kernel="rbf", gamma=0.02).partial_fit(X, y)  # y: labels of any kind
 svm.partial_fit(more_X, y_with_new_classes)
-svm.ids_  # the numbers of the examples held, from 0 as they came
+svm.ids_  # those that you gave (partial_fit(X, y, ids=...)), or else counted on from the largest so far
 svm.remove([3, 17])  # unlearn them: what is left is what the others alone would give
+svm.forget([3, 99])  # the same of those that are held; how many were
 scores = svm.leave_one_out()  # [held, classes]: each example's, had it never been learned
 (svm.classes_[scores.argmax(1)] == labels[svm.ids_]).mean()  # an honest accuracy, without a test set
 svm.change(C=10)  # or gamma, degree, coef0, kernel: on to the new optimum
@@ -158,6 +159,10 @@ svm.save("svm.safetensors")  # load("svm.safetensors") goes on with all of it
 
 lasvm = LASVM(C=5, gamma=0.02, budget=1000)  # one pass, at most 1,000 examples held
 ```
+
+Nothing of a removed row is left, in the object or in its file, and rows of any size leave behind what
+never having seen them gives. `forget` of LASVM hands a row's weight to those most like it and solves
+again, that of KeepSupport trains again on what it holds.
 
 """.splitlines()
 

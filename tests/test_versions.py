@@ -449,6 +449,19 @@ def test_load_and_save_lose_nothing(shop, tmp_path):
     assert code == 0, err
 
 
+def test_rows_that_flow_by_keep_the_ids_of_their_file(lifelong, tmp_path):
+    draw = np.random.default_rng(0)
+    with open("texts.jsonl", "w") as file:
+        for i, c in enumerate(draw.choice(["a", "b"], 200)):
+            file.write(json.dumps({"id": 7000 + i, "text": f"own{c} w{i % 5}", "label": str(c)}) + "\n")
+    words = ("--method", "cw", "--memory", "50", "--scenario", "free", "--set", "text.bits=8")
+    assert lifelong("run", "texts.jsonl", *words, "--out", "m")[0] == 0
+    assert "texts: 7000 to 7199, of its column id" in lifelong("show", "m")[1]
+    (tmp_path / "ids.txt").write_text("\n".join(str(i) for i in range(7000, 7200)))
+    done = json.loads(lifelong("forget", "m", "--ids", "ids.txt", "--json")[1])
+    assert (done["stored"], done["guards"], done["unknown"]) == (50, 10, [])
+
+
 # ---- labels
 def test_a_class_is_renamed(shop):
     before = asked(shop)

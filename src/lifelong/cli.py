@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import data as datasets_module
-from .errors import KnownFailure, LifelongError, at_least, unknown
+from .errors import KnownFailure, LifelongError, NotPromoted, at_least, unknown
 from .files import sweep, write
 from .interrupts import SAYS, leave, signals
 from .method import part_names
@@ -79,8 +79,6 @@ def _interrupt(number: int, frame: Any) -> None:
 
 
 def _command() -> int:
-    from .update import NotPromoted
-
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
@@ -366,12 +364,12 @@ def predict(
         return
     table = _csv([("row", "prediction"), *enumerate(rows, 1)], safe_csv)
     if out is not None:
-        write(out, table.encode(errors="surrogateescape"))
+        write(out, table.encode(errors="backslashreplace"))
         warn(f"{len(rows)} predictions: {out}")
     elif sys.stdout.isatty():
         say(table.removesuffix("\n"))
     else:
-        print(table, end="")
+        print(table.encode(errors="backslashreplace").decode(), end="")
 
 
 def _csv(rows: Iterable[Sequence[Any]], safe: bool) -> str:

@@ -11,6 +11,10 @@ class LifelongError(ValueError):
     """Bad input. The message is one line that says what is wrong and what to do."""
 
 
+class NotPromoted(LifelongError):
+    """An update was refused before anything was learned; the model in use is the one before."""
+
+
 class KnownFailure(UserWarning):
     """A method is used where it is published to fail."""
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .data import Dataset
-from .errors import LifelongError
+from .errors import LifelongError, NotPromoted
 from .evaluation import Evaluation, evaluate
 from .files import read_manifest
 from .ids import Ids
@@ -28,10 +28,6 @@ from .versions import Folder, Version, number_of, opened, result_in
 Scores = list[float | None]
 LOUD = 5.0
 """Points that a guard set may fall before an update without a bound of its own says so."""
-
-
-class NotPromoted(LifelongError):
-    """The update was refused before anything was learned; the model in use is the one before."""
 
 
 @dataclass(frozen=True)

@@ -151,15 +151,19 @@ def _folder(name: str, folder: Path) -> Dataset:
 
 def blocks(
     path: str, text: str = "text", target: str = "label", most_columns: int = COLUMNS
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[np.ndarray, ...]]:
     """(texts, labels), ``object [n]`` each, some rows at a time: a file need not fit into memory.
+
+    And the rows' ids, ``int64 [n]``, where the file has a column ``id``.
 
     ``path`` is a ``.csv``, ``.jsonl`` or ``.parquet`` file, or ``-``: JSONL from standard input.
     A JSONL file may have ``most_columns`` different keys. Raises as :func:`texts`.
     """
     first = 1
     for source in _sources(path, most_columns):
-        yield _content(source, text, first), names_of(source, target, first)
+        rows = _content(source, text, first), names_of(source, target, first)
+        own = "id" in source.schema.names and "id" not in (text, target)
+        yield (*rows, integers_of(source, "id")) if own else rows
         first += source.rows
 
 

@@ -145,7 +145,7 @@ def run(
 
 def run_flow(
     learner: Incremental,
-    blocks: Iterable[tuple[np.ndarray, np.ndarray]],
+    blocks: Iterable[tuple[np.ndarray, ...]],
     name: str,
     out: str | Path | None = None,
     *,
@@ -164,7 +164,8 @@ def run_flow(
     Held are a block of it, what waits for its labels, and of every row what was asked and answered.
 
     Args:
-        blocks: (inputs, labels) of some rows at a time, as :func:`lifelong.data.text_blocks` reads them.
+        blocks: (inputs, labels) of some rows at a time, or (inputs, labels, ids), as
+            :func:`lifelong.data.text_blocks` reads them.
         name: of the data.
         about: where the data is from: the file, its columns. Other rows are other data all the same.
         delay: as of :func:`run`.
@@ -312,15 +313,16 @@ class _Session:
             self._teach()
         self.late = 0
 
-    def flow(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]], name: str) -> dict[str, Any]:
+    def flow(self, blocks: Iterable[tuple[np.ndarray, ...]], name: str) -> dict[str, Any]:
         """Learn rows that come by once; returns how many they are, and their fingerprint."""
         held: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         met = kept = 0
         content = hashlib.blake2b(digest_size=16)
-        for x, labels in blocks:
+        for x, labels, *own in blocks:
             content.update("\n".join([*x.tolist(), *labels.tolist()]).encode(errors="replace"))
-            ids = met + np.arange(len(x))
-            test = ids % 20 == 19
+            numbers = met + np.arange(len(x))
+            self.own_ids, ids = bool(own), own[0] if own else numbers
+            test = numbers % 20 == 19
             test &= kept + np.cumsum(test) <= GUARDS
             met, kept = met + len(x), kept + int(test.sum())
             held.append((x[test], labels[test], ids[test]))
@@ -331,6 +333,10 @@ class _Session:
         if not kept:
             raise LifelongError(f"{name} has {met} rows, too few to hold one of 20 out: give more")
         x, labels, ids = (np.concatenate(part) for part in zip(*held, strict=True))
+        unique, counts = np.unique(np.concatenate([ids, self.book.ids]), return_counts=True)
+        if counts.max() > 1:
+            raise LifelongError(f"id {unique[counts.argmax()]} occurs twice: make ids unique")
+        self.numbered = not self.own_ids
         classes, y = np.unique(labels, return_inverse=True)
         rows = Samples(x=x, y=y, id=ids)
         self.tests = [Task(name, rows.take(slice(0)), rows, tuple(classes.tolist()), "free")]
