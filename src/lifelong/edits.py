@@ -48,7 +48,6 @@ def forget(path: str | Path, ids: Sequence[int] | np.ndarray) -> Forgotten:
     """
     path, wanted = Path(path), _ids(ids)
     with opened(path if path.is_dir() else path.parent) as folder:
-        folder.settle()
         number = folder.current.number if path.is_dir() else number_of(path)
         if number in folder.versions:
             files, left = _files(folder, folder.versions[number])
@@ -182,7 +181,7 @@ def _use(path: str | Path, number: int | None, why: str) -> Version:
     path = Path(path)
     if not path.is_dir():
         raise LifelongError(f"{path} is no folder: give the folder of a run")
-    with opened(path) as folder:
+    with opened(path, settled=False) as folder:
         moves = []
         try:
             moves = log(path)

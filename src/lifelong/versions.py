@@ -107,9 +107,9 @@ def _version(
     """What a file is; None where it was not written as this version of this folder."""
     about, result = manifest.get("version"), result_in(manifest)
     if isinstance(about, dict) and about.get("number") == number:
-        parent = about.get("parent")
-        kind = str(about.get("kind"))
-        return Version(number, path, kind, parent if isinstance(parent, int) else None, about, result)
+        parent, kind = about.get("parent"), str(about.get("kind"))
+        parent = parent if type(parent) is int and 0 < parent < number else None
+        return Version(number, path, kind, parent, about, result)
     if number == 1:
         return Version(1, path, "run", None, {}, result)
     before = known.get(number - 1)  # version 0.1.0 kept no record: an update's key goes on from another
@@ -311,13 +311,16 @@ def _holds(record: Path, result: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def opened(folder: Path, wait: bool = False) -> Iterator[Folder]:
+def opened(folder: Path, wait: bool = False, settled: bool = True) -> Iterator[Folder]:
     """The folder, while no other process may change it; what an interrupted command left is settled.
 
-    Raises :class:`LifelongError` where another process changes it now.
+    Raises :class:`LifelongError` where another process changes it now, or its results cannot be read.
     """
     with lock(folder, wait):
-        yield Folder(folder)
+        found = Folder(folder)
+        if settled:
+            found.settle()
+        yield found
 
 
 def gather(folder: Path) -> list[Result]:
@@ -327,7 +330,7 @@ def gather(folder: Path) -> list[Result]:
     content = bundle(results)
     target = folder / "results.json"
     whole = as_json(content)
-    if not target.is_file() or target.read_bytes() != whole:
+    if (files or target.exists()) and not (target.is_file() and target.read_bytes() == whole):
         write(target, whole)
     return results
 
