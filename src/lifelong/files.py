@@ -38,7 +38,7 @@ def write(path: Path, content: bytes) -> None:
     Raises :class:`LifelongError` where the disk is full, or nothing may be written there.
     """
     if not path.name or path.is_dir():
-        raise LifelongError(f"{path} is a folder: give the name of a file")
+        raise LifelongError(f"cannot write {path}: it is a folder; give the name of a file")
     temporary = None
     try:
         make_folder(path.parent)

@@ -274,7 +274,7 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
             known |= {below + key for key in held}
             with intact(f"{STATE}'s {part.name} {name}"):
                 declared.load(held, parts[part.name][name])
-    others = {name for name in arrays if not name.startswith(("guard/", "ids"))} - known
+    others = {name for name in arrays if not name.startswith("guard/")} - known
     require(not others, f"nothing declares {', '.join(sorted(others))}")
     if not learner.finite:
         raise LifelongError(
@@ -431,7 +431,7 @@ def save(learner: Learner, path: str | Path, kept: Kept | None = None) -> None:
         "ids": kept.ids.to_json(),
         "version": kept.version,
     }
-    write_arrays(path, arrays | {"ids": kept.ids.ranges}, whole)
+    write_arrays(path, arrays | {"guard/ids": kept.ids.ranges}, whole)
 
 
 def is_linear(path: Path) -> bool:
@@ -482,7 +482,7 @@ def _kept(path: Path, learner: Learner, arrays: Arrays, whole: dict[str, Any]) -
         extra["result"] = checked(extra["result"], str(path)).data
     if extra.get("encoder") is not None:
         Encoder.from_json(extra["encoder"])
-    ids = Ids.of(whole.get("ids"), arrays.get("ids"))
+    ids = Ids.of(whole.get("ids"), arrays.get("guard/ids"))
     if "ids" not in whole:  # version 0.1.0 did not note them: those of the rows that are here
         parts = [memory.samples for memory in learner.memories if memory.samples is not None]
         for samples in [*parts, *guards]:

@@ -505,7 +505,7 @@ class Kept:
 
 def save(learner: Incremental, path: Path, kept: Kept) -> None:
     """Write the learner, the result of its run, and what an update is judged on."""
-    arrays: dict[str, np.ndarray] = {"ids": kept.ids.ranges}
+    arrays: dict[str, np.ndarray] = {"guard/ids": kept.ids.ranges}
     guards = [[t.name, list(t.classes), t.test.x, t.test.y, t.test.id] for t in kept.guards]
     whole = {
         "format": FORMAT,
@@ -536,7 +536,7 @@ def kept_of(path: Path, learner: Incremental, arrays: dict[str, np.ndarray], who
                 raise LifelongError(f"{path} is damaged: a guard set has labels of no class")
             guards.append(Task(name, rows.take(slice(0)), rows, tuple(classes), "class"))
         encoder = None if whole.get("encoder") is None else Encoder.from_json(whole["encoder"])
-        known = Ids.of(whole.get("ids"), arrays.get("ids"))
+        known = Ids.of(whole.get("ids"), arrays.get("guard/ids"))
         if "ids" not in whole and learner.keeps_rows:  # version 0.1.0 did not note them
             held = learner._held()
             known.add(held[held >= 0])
