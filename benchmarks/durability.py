@@ -225,7 +225,6 @@ def cases() -> list[Case]:
         Case("label", [run], ["label", "m", "rename", "x", "xx"], ASK),
         Case("forget (network)", [run, update], ["forget", "m", "--ids", "ids.txt"], ASK, False),
         Case("forget (svm)", [svm, update], ["forget", "m", "--ids", "ids.txt"], ASK, False),
-        Case("report", [run], ["report", "m"], ASK),
     ]
 
 
@@ -281,7 +280,9 @@ def held(folder: Path) -> dict[str, bytes]:
     }
 
 
-def judge(case: Case, mode: str, at: int, start: Path, straight: Path, place: Path) -> bool:
+def judge(
+    case: Case, mode: str, at: int, start: Path, straight: Path, place: Path, old: Any, new: Any
+) -> bool:
     """Disturb the n-th change, look at the folder, repeat; False where the command was done before."""
     folder = place / f"{at}"
     shutil.copytree(start, folder)
@@ -300,7 +301,7 @@ def judge(case: Case, mode: str, at: int, start: Path, straight: Path, place: Pa
 
     if mode != "killed" and (done.code not in (0, 2) or len(done.err.strip().splitlines()) > 1):
         wrong(f"exit {done.code}, {done.err.strip()[-200:]}")
-    old, new, now = answers(case, start), answers(case, straight), answers(case, folder)
+    now = answers(case, folder)
     if now not in (old, new):
         wrong(f"answers of no whole version: {now!r:.200}")
     before, after = held(start), held(folder)
@@ -344,8 +345,8 @@ def attack(case: Case, mode: str, every: int = 1) -> None:
         shutil.copytree(start, straight)
         done = call(case.command, straight)
         assert done.code == 0, done.err
-        at = 1
-        while judge(case, mode, at, start, straight, place):
+        old, new, at = answers(case, start), answers(case, straight), 1
+        while judge(case, mode, at, start, straight, place, old, new):
             at += every
 
 
@@ -371,46 +372,49 @@ def quiet() -> Iterator[None]:
     yield
 
 
-def page(found: list[Case]) -> str:
+def page(found: dict[str, Any]) -> str:
     """The table of docs/durability.md."""
-    lines = ["| command | changes killed | answers, results or repeat wrong | changes failed | wrong |"]
-    lines += ["|---|---|---|---|---|"]
-    for case in found:
-        bad = [sum(n for what, n in case.wrong.items() if what.startswith(mode)) for mode in MODES]
-        tried = [case.tried[mode] for mode in MODES]
-        lines.append(f"| {case.name} | {tried[0]} | {bad[0]} | {tried[1]} | {bad[1]} |")
+    lines = [
+        "| command | killed before a change | wrong | changes failed | wrong |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, case in found.items():
+        cells = [name]
+        for mode in MODES if case else ():
+            bad = sum(n for what, n in case["wrong"].items() if what.startswith(mode))
+            cells += [str(case["tried"].get(mode, 0)), str(bad)]
+        lines.append(f"| {' | '.join(cells if case else [name, *['-'] * 4])} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Attack all of them, and write the result and the page's table."""
+    """Attack all of them, or those whose name begins with a word; write the result and the page."""
     import platform
 
     import lifelong
 
-    found = cases()
-    if len(sys.argv) > 1:
-        found = [case for case in found if sys.argv[1] in case.name]
+    result = Path(__file__).parent / "results" / "durability.json"
+    content = json.loads(result.read_text()) if result.exists() else {"cases": {}}
+    chosen = [case for case in cases() if case.name.startswith(" ".join(sys.argv[1:]))]
     with quiet():
         warm()
-        for case in found:
+        for case in chosen:
             for mode in MODES:
                 attack(case, mode)
-            print(page([case]).splitlines()[-1], flush=True)
-    content = {
+            content["cases"][case.name] = {"tried": case.tried, "wrong": case.wrong}
+            print(case.name, dict(case.tried), dict(case.wrong), flush=True)
+    content |= {
         "command": "python benchmarks/durability.py",
         "versions": {"lifelong": lifelong.__version__, "python": platform.python_version()},
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count()},
-        "cases": {case.name: {"tried": case.tried, "wrong": case.wrong} for case in found},
     }
-    if len(sys.argv) == 1:
-        root = Path(__file__).parent
-        (root / "results" / "durability.json").write_text(json.dumps(content, indent=1) + "\n")
-        target = root.parent / "docs" / "durability.md"
-        start, end = "<!-- table -->", "<!-- end -->"
-        text = target.read_text()
-        head, tail = text.split(start)[0], text.split(end)[1]
-        target.write_text(f"{head}{start}\n\n{page(found)}\n\n{end}{tail}")
+    result.write_text(json.dumps(content, indent=1) + "\n")
+    target = Path(__file__).parent.parent / "docs" / "durability.md"
+    head, _, rest = target.read_text().partition("<!-- table -->")
+    table = page({case.name: content["cases"].get(case.name) for case in cases()})
+    target.write_text(
+        f"{head}<!-- table -->\n\n{table}\n\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
+    )
 
 
 if __name__ == "__main__":

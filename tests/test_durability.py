@@ -9,7 +9,7 @@ from test_fuzz import attack  # noqa: F401  (a fixture)
 NAMES = (
     "run (network)", "run (linear)", "run into a folder with updates", "update (network)",
     "update (linear)", "update --max-drop", "rollback", "promote", "label", "forget (network)",
-    "forget (svm)", "report",
+    "forget (svm)",
 )  # fmt: skip
 
 

@@ -310,7 +310,8 @@ def test_booleans_and_numbers_of_another_spelling(lifelong, old, new):
     lifelong("run", "january.csv", "--method", "arow", "--out", "m")
     code, out, _ = lifelong("update", "m", "april.csv", "--json")
     alike = [f"new classes that look like old ones: {new!r} looks like {old!r}"]
-    assert (code, json.loads(out)["warnings"]) == (0, alike if new != "1.5" else [])
+    told = [warning for warning in json.loads(out)["warnings"] if "classes" in warning]
+    assert (code, told) == (0, alike if new != "1.5" else [])
 
 
 # ---- rows are forgotten
