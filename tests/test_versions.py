@@ -138,6 +138,21 @@ def test_history_rollback_and_forward_again(shop):
     assert "in use" in shop("history", "m")[1]
 
 
+def test_a_rollback_that_was_interrupted_goes_back_once(shop, tmp_path, monkeypatch):
+    shop("update", "m", "february.csv")
+    table("april.csv", "xyz", first=4000)
+    shop("update", "m", "april.csv")
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lifelong.versions.Folder.settle", interrupted)
+        assert shop("rollback", "m")[0] == 130
+    assert shop("rollback", "m")[0] == 0
+    assert "in use: version 1" in shop("rollback", "m")[1]
+
+
 def test_an_update_of_a_version_that_is_not_in_use_is_refused(shop):
     shop("update", "m", "february.csv")
     table("april.csv", "xyz", seed=5)

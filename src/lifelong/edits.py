@@ -188,6 +188,8 @@ def _use(path: str | Path, number: int | None, why: str) -> Version:
         except LifelongError:
             if number is None:
                 raise
+        if number is None and moves and (last := folder.unsettled) is not None and last.why == why:
+            number = last.version  # the same command was interrupted behind its move
         if number is None:
             number = _before(folder, moves) if why == "rollback" else _waiting(folder, moves)
         version = folder.version(number)

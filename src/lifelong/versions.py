@@ -247,11 +247,21 @@ class Folder:
         return version
 
     def promote(self, number: int, why: str, moves: list[Move] | None = None) -> None:
-        """Put a version into use; that is written down last of all."""
+        """Put a version into use; :meth:`settle` follows."""
         moves = log(self.path) if moves is None else moves
-        whole = [*moves, Move(number, why, now())]
-        content = {"in use": [{"version": m.version, "why": m.why, "at": m.at or ""} for m in whole]}
-        write_json(self.path / POINTER, content)
+        self._point([*moves, Move(number, why, now())], settled=False)
+
+    def _point(self, moves: list[Move], settled: bool) -> None:
+        content = [{"version": m.version, "why": m.why, "at": m.at or ""} for m in moves]
+        write_json(self.path / POINTER, {"in use": content, "settled": settled})
+
+    @property
+    def unsettled(self) -> Move | None:
+        """The last move, where the command that made it was interrupted behind it."""
+        pointer = self.path / POINTER
+        if not pointer.exists() or read_json(pointer).get("settled") is not False:
+            return None
+        return log(self.path)[-1]
 
     def install(self, source: Path, key: str) -> Version:
         """Put the model of a finished run into use, as the next version if it is none yet.
@@ -288,8 +298,10 @@ class Folder:
         self.versions = versions(self.path)
         live = {move.version for move in log(self.path)}
         runs = self.path / "runs"
-        for folder in sorted(p for p in runs.glob("update-*") if p.is_dir()):
+        for folder in sorted(p for p in runs.glob("*") if p.is_dir()):
             sweep(folder)
+            if not folder.name.startswith("update-"):
+                continue
             number = folder.name.removeprefix("update-")
             if not number.isdecimal() or int(number) not in live:
                 delete(folder / "run.json")
@@ -299,7 +311,10 @@ class Folder:
             record = runs / f"update-{version.number}" / "run.json"
             if version.kind == "update" and not _holds(record, version.result):
                 Result(version.result).save(record)
-        return gather(self.path)
+        results = gather(self.path)
+        if self.unsettled is not None:
+            self._point(log(self.path), settled=True)
+        return results
 
 
 def _holds(record: Path, result: dict[str, Any]) -> bool:
