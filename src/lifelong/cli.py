@@ -481,7 +481,7 @@ def rollback(
     version: Annotated[int | None, typer.Argument(help="its number (default: the one before)")] = None,
     as_json: Json = False,
 ) -> None:
-    """Put an earlier version into use again; nothing is deleted."""
+    """Put an earlier version into use again; nothing is deleted. Again, it goes no further back."""
     from .edits import rollback as go_back
 
     _in_use(go_back(folder, version), as_json)

@@ -160,7 +160,8 @@ def relabel(path: str | Path, verb: str, names: Sequence[str]) -> Version:
 def rollback(folder: str | Path, number: int | None = None) -> Version:
     """Put another version into use: the one given, or the one that the version in use goes on from.
 
-    Its file is read and checked first. Nothing is deleted: going forward is a rollback too.
+    Given again it goes no further back: name the version for that. Its file is read and checked first.
+    Nothing is deleted: going forward is a rollback too.
 
     Raises:
         LifelongError: where there is no such version, or its file is damaged.
@@ -188,8 +189,8 @@ def _use(path: str | Path, number: int | None, why: str) -> Version:
         except LifelongError:
             if number is None:
                 raise
-        if number is None and moves and (last := folder.unsettled) is not None and last.why == why:
-            number = last.version  # the same command was interrupted behind its move
+        if number is None and moves and moves[-1].why == why:
+            number = moves[-1].version  # given again, as behind an interruption: nothing more
         if number is None:
             number = _before(folder, moves) if why == "rollback" else _waiting(folder, moves)
         version = folder.version(number)

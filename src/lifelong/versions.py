@@ -249,19 +249,9 @@ class Folder:
     def promote(self, number: int, why: str, moves: list[Move] | None = None) -> None:
         """Put a version into use; :meth:`settle` follows."""
         moves = log(self.path) if moves is None else moves
-        self._point([*moves, Move(number, why, now())], settled=False)
-
-    def _point(self, moves: list[Move], settled: bool) -> None:
-        content = [{"version": m.version, "why": m.why, "at": m.at or ""} for m in moves]
-        write_json(self.path / POINTER, {"in use": content, "settled": settled})
-
-    @property
-    def unsettled(self) -> Move | None:
-        """The last move, where the command that made it was interrupted behind it."""
-        pointer = self.path / POINTER
-        if not pointer.exists() or read_json(pointer).get("settled") is not False:
-            return None
-        return log(self.path)[-1]
+        whole = [*moves, Move(number, why, now())]
+        content = {"in use": [{"version": m.version, "why": m.why, "at": m.at or ""} for m in whole]}
+        write_json(self.path / POINTER, content)
 
     def install(self, source: Path, key: str) -> Version:
         """Put the model of a finished run into use, as the next version if it is none yet.
@@ -311,10 +301,7 @@ class Folder:
             record = runs / f"update-{version.number}" / "run.json"
             if version.kind == "update" and not _holds(record, version.result):
                 Result(version.result).save(record)
-        results = gather(self.path)
-        if self.unsettled is not None:
-            self._point(log(self.path), settled=True)
-        return results
+        return gather(self.path)
 
 
 def _holds(record: Path, result: dict[str, Any]) -> bool:
