@@ -106,7 +106,7 @@ def _version(
 ) -> Version | None:
     """What a file is; None where it was not written as this version of this folder."""
     about, result = manifest.get("version"), result_in(manifest)
-    if isinstance(about, dict) and about.get("number") == number:
+    if isinstance(about, dict) and about.get("number") == number and _sound(about, result):
         parent, kind = about.get("parent"), str(about.get("kind"))
         parent = parent if type(parent) is int and 0 < parent < number else None
         return Version(number, path, kind, parent, about, result)
@@ -121,6 +121,19 @@ def _version(
     about |= {"data": result["tasks"][-1], "before": result["R"][-2], "after": result["R"][-1]}
     about |= {"new": [], "warnings": [], "held": []}
     return Version(number, path, "update", number - 1, about, result)
+
+
+def _sound(about: dict[str, Any], result: dict[str, Any]) -> bool:
+    """Whether what a manifest says of a version has the types that it is written with."""
+    lists = [about.get(name, []) for name in ("new", "warnings", "held")]
+    words = [about.get(name, "") or "" for name in ("kind", "at", "data", "learned", "label", "from")]
+    scores = about.get("before", []), about.get("after", [])
+    fine = all(isinstance(found, list) for found in [*lists, *scores])
+    if not fine or not all(isinstance(w, str) for w in [*words, *(w for some in lists for w in some)]):
+        return False
+    numbers = all(s is None or type(s) in (int, float) for some in scores for s in some)
+    tasks = len(result.get("tasks", [])) if isinstance(result.get("tasks"), list) else -1
+    return numbers and len(scores[0]) == len(scores[1]) and len(scores[0]) in (0, tasks)
 
 
 def find(path: str | Path) -> Path:
