@@ -189,6 +189,13 @@ def test_a_version_that_is_gone_or_damaged_is_not_replaced_by_another(shop, tmp_
     assert (code, err.count("\n")) == (2, 1)
 
 
+@pytest.mark.parametrize("command", ["predict", "update", "history", "run", "report"])
+def test_a_name_that_is_too_long_is_one_line(lifelong, command):
+    words = [command, "x" * 300, *(["y" * 300] if command in ("predict", "update") else [])]
+    code, out, err = lifelong(*words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
 # ---- files of version 0.1.0
 @pytest.mark.parametrize(
     ("name", "asked_of"), [("shop", "march.csv"), ("news", "news3.jsonl"), ("svm", "march.csv")]

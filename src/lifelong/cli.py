@@ -92,6 +92,10 @@ def _command() -> int:
     except (LifelongError, typer.TyperException) as error:
         warn(f"error: {error.format_message() if isinstance(error, typer.TyperException) else error}")
         code = 2
+    except OSError as error:
+        where = "" if error.filename is None else f" {str(error.filename)[:200]}"
+        warn(f"error: the system refuses{where}: {error.strerror or error}; check the path")
+        code = 2
     except MemoryError as error:
         warn(f"error: too little memory ({error}): give it more, or choose something smaller")
         code = 2

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__, metrics
-from .errors import NOT_FINITE, LifelongError, at_least, intact, require
+from .errors import NOT_FINITE, LifelongError, at_least, damaged, intact, require
 from .evaluation import Evaluation, evaluate, judged, plasticity
 from .files import delete, lock, read_arrays, read_json, write_arrays, write_json
 from .ids import Ids
@@ -176,12 +176,14 @@ def _same_identity(folder: Path, identity: dict[str, Any]) -> None:
         write_json(file, identity)
         return
     begun = read_json(file)
+    if not isinstance(begun, dict):
+        raise damaged(str(file), "it holds no identity of a run")
     for name in ("fingerprint", "threads", "backend", "device", "precision"):
-        if begun[name] != identity[name]:
+        if begun.get(name) != identity[name]:
             what = (
                 "the data has changed"
                 if name == "fingerprint"
-                else (f"it was begun with {name} {begun[name]}, not {identity[name]}")
+                else (f"it was begun with {name} {begun.get(name)}, not {identity[name]}")
             )
             raise LifelongError(f"cannot continue {folder}: {what}; use the same or another --out")
 

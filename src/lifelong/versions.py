@@ -125,6 +125,9 @@ def _version(
 
 def _sound(about: dict[str, Any], result: dict[str, Any]) -> bool:
     """Whether what a manifest says of a version has the types that it is written with."""
+    needed = set() if about.get("kind") == "run" else {"before", "after", "new", "warnings", "held"}
+    if not needed <= about.keys():
+        return False
     lists = [about.get(name, []) for name in ("new", "warnings", "held")]
     words = [about.get(name, "") or "" for name in ("kind", "at", "data", "learned", "label", "from")]
     scores = about.get("before", []), about.get("after", [])
