@@ -6,33 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
-
-from lifelong import cli
+from helpers import start, wait_for
 
 SCHEMA = json.loads((files("lifelong") / "results.schema.json").read_text())
-
-
-@pytest.fixture
-def lifelong(monkeypatch, capsys, tmp_path):
-    """Run the command line in a folder of its own: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lifelong", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stop.value.code, out, err
-
-    return call
 
 
 QUICK = ("--epochs", 1, "--model", "mlp:32")
@@ -421,21 +403,6 @@ def test_bad_files_are_one_clear_line(lifelong, tmp_path):
         assert err.count("\n") == 1
         assert hint in err
     assert not (tmp_path / "runs").exists()
-
-
-def start(*words, folder):
-    return subprocess.Popen(
-        [sys.executable, "-m", "lifelong.cli", *map(str, words)],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 LONG = ("run", "digits", "--steps", 3000, "--model", "mlp:32", "--checkpoint-every", 0.05, "--out", "r")

@@ -4,7 +4,6 @@ A part in every run of the tests; all of them with ``make slow``. The table is i
 """
 
 import pytest
-from test_fuzz import attack  # noqa: F401  (a fixture)
 
 NAMES = (
     "run (network)", "run (linear)", "run into a folder with updates", "update (network)",
@@ -18,13 +17,13 @@ def case_of(script, name):
     return case
 
 
-def test_the_cases_are_all(attack):  # noqa: F811
+def test_the_cases_are_all(attack):
     assert tuple(case.name for case in attack.cases()) == NAMES
 
 
 @pytest.mark.parametrize("mode", ["killed", "full disk"])
 @pytest.mark.parametrize("name", ["update (network)", "forget (svm)"])
-def test_some_operations(attack, name, mode):  # noqa: F811
+def test_some_operations(attack, name, mode):
     case = case_of(attack, name)
     attack.attack(case, mode, every=9)
     assert case.tried[mode] >= 2
@@ -34,7 +33,7 @@ def test_some_operations(attack, name, mode):  # noqa: F811
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["killed", "full disk"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_operation(attack, name, mode):  # noqa: F811
+def test_every_operation(attack, name, mode):
     case = case_of(attack, name)
     attack.attack(case, mode)
     assert case.tried[mode] > 5

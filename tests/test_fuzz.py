@@ -3,7 +3,6 @@
 A few in every run of the tests; thousands with ``make slow``.
 """
 
-import importlib.util
 import json
 import os
 import random
@@ -26,18 +25,6 @@ COMMANDS = {
 }  # fmt: skip
 ASKED = {"texts": "c.jsonl"}
 MORE = {"texts": "b.jsonl"}
-
-
-@pytest.fixture(scope="session")
-def attack():
-    """The script that runs commands in children."""
-    spec = importlib.util.spec_from_file_location("durability", ROOT / "benchmarks/durability.py")
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules["durability"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,9 @@
 import csv
 import io
 import json
-import sys
 
 import numpy as np
 import pytest
-
-from lifelong import cli
 
 NAMES = [
     "[/foo]",
@@ -22,20 +19,6 @@ NAMES = [
     "Ünïcode 汉字",
     "-1",
 ]
-
-
-@pytest.fixture
-def lifelong(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["lifelong", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capsys.readouterr()
-
-    return call
 
 
 def rows(path, names, n=120, seed=0):

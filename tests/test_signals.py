@@ -1,12 +1,10 @@
 """Ctrl-C, kill and a reader that goes away: one line, the right code, and the same command goes on."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
+from helpers import start, wait_for
 
 from lifelong.files import TEMPORARY
 
@@ -24,20 +22,6 @@ LONG = [
 ]
 
 
-def start(*words, folder):
-    return subprocess.Popen(
-        [sys.executable, "-m", "lifelong.cli", *map(str, words)], cwd=folder, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-
-
-def wait_for(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
 def begun(folder):
     """Whether training has begun: the identity of the run is written right before."""
     return list(folder.glob("r/runs/*/identity.json"))
@@ -46,7 +30,7 @@ def begun(folder):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_first_signal_ends_behind_a_checkpoint(tmp_path, number, code):
     process = start(*LONG, folder=tmp_path)
-    wait_for(lambda: begun(tmp_path))
+    wait_for(lambda: begun(tmp_path), 120)
     time.sleep(1)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -58,7 +42,7 @@ def test_the_first_signal_ends_behind_a_checkpoint(tmp_path, number, code):
 @pytest.mark.parametrize("pause", [0.0, 0.05])
 def test_many_signals_end_at_once_with_one_line(tmp_path, pause):
     process = start(*LONG, folder=tmp_path)
-    wait_for(lambda: begun(tmp_path))
+    wait_for(lambda: begun(tmp_path), 120)
     for _ in range(5):
         process.send_signal(signal.SIGINT)
         time.sleep(pause)

@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import lifelong as ll
-from lifelong import cli
 from lifelong.files import read_arrays, read_manifest, write_arrays
 from lifelong.versions import find
 
@@ -21,21 +19,6 @@ METHODS = {
     "svm": ("--method", "svm"),
 }
 CENTRES = {"x": (0, 4), "y": (4, 0), "z": (-4, -3), "spam": (0, 4), "ham": (4, 0)}
-
-
-@pytest.fixture
-def lifelong(monkeypatch, capsys, tmp_path):
-    """Run the command line in a folder of its own: (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["lifelong", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capsys.readouterr()
-
-    return call
 
 
 def table(path, names, n=60, first=None, called=None, seed=0):

@@ -8,7 +8,6 @@ import signal
 
 import numpy as np
 import pytest
-from test_fuzz import attack  # noqa: F401  (a fixture)
 
 import lifelong as ll
 from lifelong.files import TEMPORARY, read_arrays
@@ -40,7 +39,7 @@ def write_weeks(folder):
 
 
 @pytest.mark.skipif("LIFELONG_DATA" not in os.environ, reason="MNIST is read from LIFELONG_DATA")
-def test_a_year_with_three_spoiled_weeks(attack, tmp_path):  # noqa: F811
+def test_a_year_with_three_spoiled_weeks(attack, tmp_path):
     folder = tmp_path / "year"
     folder.mkdir()
     write_weeks(folder)

@@ -71,7 +71,7 @@ def forget(path: str | Path, ids: Sequence[int] | np.ndarray) -> Forgotten:
             if file == base:
                 stored, judged = rows, guards
             if rows or guards or known.any():
-                model.save(file, read_manifest(file).get("version"))
+                model.save(file, model.version)
                 written.append(file)
             met |= known
         if written and number in folder.versions:

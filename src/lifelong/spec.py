@@ -142,16 +142,21 @@ class Spec:
             if self.data in data.TEXTS:
                 return data.published_texts(self.data)
             text = self.text or "text"
-            most = self.most_columns or COLUMNS
-            return data.texts(self.data, text, self.target, self.by, self.test, most_columns=most)
+            return data.texts(self.data, text, self.target, self.by, self.test, most_columns=self._keys)
         target: str | tuple[str, ...] = self.target
         if self.objective != "classification" and data.kind(self.data) == "tables":
             target = tuple(name.strip() for name in self.target.split(","))
         files = (_stamp(self.data), _stamp(self.test))
         return _dataset(
             self.data, target, self.by, self.test, self.scale, self.missing, self.image_size,
-            self.most_columns, files,
+            self._keys if self.most_columns is not None else None, files,
         )  # fmt: skip
+
+    @property
+    def _keys(self) -> int:
+        """How many different keys a JSONL file may have."""
+        at_least(1, most_columns=self.most_columns)
+        return COLUMNS if self.most_columns is None else self.most_columns
 
     @property
     def linear(self) -> bool:
@@ -316,8 +321,7 @@ class Spec:
                 "report": report,
             }
             if self.flows:
-                most = self.most_columns or COLUMNS
-                blocks = data.text_blocks(self.data, self.text or "text", self.target, most)
+                blocks = data.text_blocks(self.data, self.text or "text", self.target, self._keys)
                 name = "standard input" if self.data == "-" else Path(self.data).stem
                 file = "-" if self.data == "-" else str(Path(self.data).resolve())
                 about = {"file": file, "text": self.text or "text", "target": self.target}

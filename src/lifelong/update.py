@@ -72,6 +72,10 @@ class Model(Protocol):
     ids: Ids
 
     @property
+    def version(self) -> dict[str, Any] | None:
+        """What its file says of which version it is."""
+
+    @property
     def classes(self) -> list[str]:
         """The names of the classes that it knows."""
 
@@ -276,7 +280,7 @@ class NetworkModel:
         self.learner = load(path)
         assert self.learner.kept is not None
         self.kept: Kept = self.learner.kept
-        self.ids = self.kept.ids
+        self.ids, self.version = self.kept.ids, self.kept.version
 
     @property
     def classes(self) -> list[str]:

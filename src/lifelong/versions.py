@@ -301,7 +301,6 @@ class Folder:
 
     def settle(self) -> list[Result]:
         """Let the results be those of the versions that were in use, and of finished runs."""
-        self.versions = versions(self.path)
         live = {move.version for move in log(self.path)}
         runs = self.path / "runs"
         for folder in sorted(p for p in runs.glob("*") if p.is_dir()):

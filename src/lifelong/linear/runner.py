@@ -555,7 +555,7 @@ class LinearModel:
 
     def __init__(self, path: Path) -> None:
         self.learner, self.kept = read_model(path)
-        self.ids = self.kept.ids
+        self.ids, self.version = self.kept.ids, self.kept.version
 
     @property
     def classes(self) -> list[str]:
