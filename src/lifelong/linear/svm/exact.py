@@ -51,8 +51,8 @@ class ExactSVM(BaseEstimator):
         cached_: the places whose rows of K are stored, ``K_[slot_[i], :n]`` for place ``i``.
     """
 
-    roomy = ("K_", "M_", "R_")
-    """Arrays with room to grow, in which anything may stand."""
+    roomy = ("K_", "slot_", "cached_", "M_", "R_")
+    """What follows from the rest and the kernel; in room to grow anything may stand."""
 
     def __init__(self) -> None:
         self.rows_ = np.empty(0, np.int64)
@@ -108,14 +108,16 @@ class ExactSVM(BaseEstimator):
 
     def state(self) -> dict[str, Any]:
         """What it knows, for :meth:`back`."""
-        derived = ("K_", "slot_", "cached_", "M_", "R_")
-        return {name: copy.copy(v) for name, v in vars(self).items() if name not in derived}
+        n = max(8, len(self.margin_) + 1)
+        inverse = {"M_": self.M_[:n, :n].copy(), "R_": self.R_[:n, :n].copy()}
+        return inverse | {k: copy.copy(v) for k, v in vars(self).items() if k not in self.roomy}
 
     def back(self, gram: Gram, state: dict[str, Any]) -> None:
         """Know what it knew at that :meth:`state`, no more."""
         self.__dict__.update(state)
         self.slot_ = np.full(len(self.rows_), -1)
-        self._anew(gram)
+        self._drop_rows()
+        self._fetch(gram)
 
     def limit(self, gram: Gram, C: float) -> None:
         """Change C for all examples. Where it falls, alpha shrinks in proportion: it stays feasible."""
@@ -461,12 +463,16 @@ class ExactSVM(BaseEstimator):
 
     def _anew(self, gram: Gram) -> None:
         """The kernel rows, M and R from nothing."""
-        self.cached_ = np.empty(0, np.int64)
-        self.slot_[:] = -1
-        self.K_ = np.zeros(self.K_.shape)
+        self._drop_rows()
         self.M_, self.R_ = np.zeros((2, *self.M_.shape))
         self._fetch(gram)
         self._rebuild()
+
+    def _drop_rows(self) -> None:
+        """Store no kernel row."""
+        self.cached_ = np.empty(0, np.int64)
+        self.slot_[:] = -1
+        self.K_ = np.zeros(self.K_.shape)
 
     def _fetch(self, gram: Gram) -> None:
         """Store the kernel rows of all that counts."""
