@@ -36,5 +36,5 @@ def test_some_operations(attack, name, mode):
 def test_every_operation(attack, name, mode):
     case = case_of(attack, name)
     attack.attack(case, mode)
-    assert case.tried[mode] > 5
+    assert case.tried[mode] >= 5  # at the least a file: opened, written, synced, renamed, its folder too
     assert not case.wrong
