@@ -17,7 +17,7 @@ from ..batch import Batch, Outputs
 from ..errors import LifelongError, unknown
 from ..models import Recipe
 from ..optimize import SGD, Adam, AdamW, Optimizer
-from .base import Args, Backend, Loss, Segment
+from .base import ONE_VALUE, Args, Backend, Loss, Segment
 from .torch_models import Network, build
 from .torch_ops import TorchOps
 
@@ -165,7 +165,12 @@ class TorchBackend(Backend):
         self._mode(training)
         random = self.random and training
         with self._randomness(batch.seed) if random else contextlib.nullcontext():
-            out = self._call(batch.x, args(batch))
+            try:
+                out = self._call(batch.x, args(batch))
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                raise LifelongError(ONE_VALUE) from None
         found = iter(torch.autograd.grad(loss(batch, out), self._trained, materialize_grads=True))
         pieces = zip(self._views, self.segments, strict=True)
         return out, Pieces([torch.zeros_like(v) if k in self.frozen else next(found) for v, k in pieces])
