@@ -424,3 +424,13 @@ def test_a_file_whose_content_was_altered_is_refused(tmp_path):
     write_arrays(tmp_path / "b", arrays, spoiled)
     with pytest.raises(ll.LifelongError, match="damaged or was not written by lifelong"):
         ll.LifelongClassifier.load(tmp_path / "b")
+
+
+@pytest.mark.parametrize("backend", helpers.BACKENDS)
+def test_one_row_for_batch_norm_is_one_clear_line(backend):
+    images = np.random.default_rng(0).integers(0, 255, (9, 6, 6, 3)).astype(np.uint8)
+    made = ll.LifelongClassifier("naive", model="resnet18:2", epochs=1, backend=backend)
+    made.partial_fit(images[:8], list("abababab"))
+    with pytest.raises(ll.LifelongError, match="batch norm cannot learn from one row alone"):
+        made.partial_fit(images[8:], ["c"])
+    assert made.partial_fit(images[:2], ["a", "c"]).classes_.tolist() == ["a", "b", "c"]

@@ -70,6 +70,62 @@ class Unbiased(nn.Module):
         return self.out(self.dense(x.flatten(1)).tanh())
 
 
+class Threefold(nn.Linear):
+    """A dense layer with a forward of its own."""
+
+    def forward(self, x):
+        return nn.functional.linear(x, 3 * self.weight, self.bias)
+
+
+def threefold() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), Threefold(36, 8), nn.Tanh(), nn.Linear(8, 4))
+
+
+def normed() -> nn.Module:
+    """Weights that are computed from others."""
+    first = nn.utils.parametrizations.weight_norm(nn.Linear(36, 8))
+    return nn.Sequential(nn.Flatten(), first, nn.Tanh(), nn.Linear(8, 4))
+
+
+def hooked() -> nn.Module:
+    """A layer whose output a hook changes."""
+    made = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.Tanh(), nn.Linear(8, 4))
+    made[1].register_forward_hook(lambda layer, x, z: z * layer.weight.sum())
+    return made
+
+
+class Again(nn.Module):
+    """One whose layer is called once, and its weight used again by a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.out = nn.Linear(36, 8), nn.Linear(8, 4)
+
+    def forward(self, x):
+        h = self.first(x.flatten(1)).tanh()
+        return self.out(h) + nn.functional.linear(h.sin(), self.out.weight)
+
+
+class Decided(nn.Module):
+    """One that looks at its input's numbers, so that it cannot be vectorized."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.out = nn.Parameter(torch.tensor(1.5)), nn.Linear(36, 4)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.out(x * self.scale if x.mean().item() > 0 else x)
+
+
+def frozen(layer: int) -> nn.Module:
+    """One of two layers holds still."""
+    made = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.Tanh(), nn.Linear(8, 4))
+    for held in made[layer].parameters():
+        held.requires_grad_(False)
+    return made
+
+
 MODELS = {
     "dense": lambda: ll.models.mlp(12, 8),
     "conv": lambda: ll.models.cnn(3, features=6),
@@ -79,6 +135,13 @@ MODELS = {
     "scaled": lambda: helpers.own(Scaled),
     "unbiased": lambda: helpers.own(Unbiased),
     "dropout": lambda: helpers.own(helpers.Dropping),
+    "threefold": lambda: helpers.own(threefold),
+    "normed": lambda: helpers.own(normed),
+    "hooked": lambda: helpers.own(hooked),
+    "again": lambda: helpers.own(Again),
+    "decided": lambda: helpers.own(Decided),
+    "frozen first": lambda: helpers.own(frozen, 1),
+    "frozen last": lambda: helpers.own(frozen, 3),
 }
 every_model = pytest.mark.parametrize("model", MODELS)
 
@@ -113,6 +176,8 @@ def brute(made: ll.Learner, samples: ll.Samples, f, power: int) -> np.ndarray:
         for weight, value in f(out, row):
             (g,) = torch.autograd.grad(value.sum(), theta, retain_graph=True)
             total += weight.detach().sum() * g.abs() ** power
+    for name in made.backend.frozen:
+        total[made.layout[name].start : made.layout[name].stop] = 0
     return (total / len(samples)).numpy()
 
 
@@ -170,8 +235,33 @@ def test_the_dense_path_is_taken_where_it_can_be_and_only_there(monkeypatch):
         )
         made.moment(some(made), norm, 1)
         taken[model] = not calls
-    layered = {"dense", "unbiased", "dropout"}
+    layered = {"dense", "unbiased", "dropout", "frozen first", "frozen last"}
     assert taken == {model: model in layered for model in MODELS}
+
+
+def test_the_dense_path_is_taken_in_every_precision(monkeypatch):
+    for precision in ("float32", "bf16"):
+        made = helpers.learner("naive", ll.models.mlp(32, 32), precision=precision, steps=4)
+        for task in helpers.tasks(helpers.stream("class")):
+            made.learn(task)
+        monkeypatch.setattr(made.backend, "_moment_by_sample", None)  # calling it fails
+        assert made.ops.numpy(made.moment(some(made, 40), norm, 2)).max() > 0
+
+
+@pytest.mark.parametrize("name", ["ewc", "mas", "rwalk"])
+def test_what_is_frozen_has_no_importance_and_stays(name):
+    made = helpers.learner(name, helpers.own(frozen, 1), steps=12)
+    before = None
+    for task in helpers.tasks(helpers.stream("class")):
+        made.learn(task)
+        before = helpers.theta(made) if before is None else before
+    weight, out = made.layout["body.1.weight"], made.layout["body.3.weight"]
+    importance = made.ops.numpy(getattr(made.method.parts[0], "F" if name == "ewc" else "importance"))
+    assert (importance[weight.start : weight.stop] == 0).all()
+    assert (importance[out.start : out.stop] > 0).any()
+    after = helpers.theta(made)
+    assert np.array_equal(after[weight.start : weight.stop], before[weight.start : weight.stop])
+    assert not np.array_equal(after[out.start : out.stop], before[out.start : out.stop])
 
 
 def test_moment_is_taken_in_evaluation_mode_and_draws_nothing():

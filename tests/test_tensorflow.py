@@ -298,3 +298,62 @@ def test_threads_that_can_no_longer_be_had_are_refused_with_the_way_out():
 def test_what_it_cannot_do_is_refused_in_one_line(options, message):
     with pytest.raises(LifelongError, match=message):
         helpers.learner("naive", backend="tensorflow", **options)
+
+
+def odd():
+    """A Keras model with a frozen layer, a dense one with a call of its own, and one used twice."""
+    import keras
+
+    class Threefold(keras.layers.Dense):
+        def call(self, x):
+            return 3 * keras.ops.matmul(x, self.kernel) + self.bias
+
+    keras.utils.set_random_seed(0)
+    still = keras.layers.Dense(6, activation="tanh")
+    still.trainable = False
+    twice = keras.layers.Dense(6, activation="tanh")
+    return keras.Sequential(
+        [
+            keras.layers.Input((6, 6)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(6, activation="tanh"),
+            still,
+            twice,
+            twice,
+            Threefold(4),
+        ]
+    )
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("power", [1, 2])
+def test_moments_of_an_odd_keras_model_equal_a_loop_over_samples(power):
+    import tensorflow as tf
+
+    made = helpers.learner("naive", odd(), backend="tensorflow", steps=4)
+    stream = helpers.stream("class")
+    made.learn(stream[0])
+    samples = made.encode(stream[0].train, stream[0].classes).take(slice(20))
+
+    def terms(out, batch):
+        log_p = tf.nn.log_softmax(out.scores)
+        return [(tf.exp(tf.stop_gradient(log_p[:, c])), log_p[:, c]) for c in range(4)]
+
+    found = made.ops.numpy(made.moment(samples, terms, power))
+    backend = made.backend
+    expected = np.zeros(backend.size)
+    for i in range(len(samples)):
+        row = helpers.batch(made, samples.take([i]))
+        with tf.GradientTape(persistent=True) as tape:
+            theta = tf.constant(backend.theta)
+            tape.watch(theta)
+            for weight, value in (pairs := terms(backend._call(row.x, {}, theta, False), row)):
+                assert weight.shape == value.shape
+        for weight, value in pairs:
+            expected += weight.numpy()[0] * np.abs(tape.gradient(value, theta).numpy()) ** power
+    np.testing.assert_allclose(found, expected / 20, rtol=1e-3, atol=1e-6 * expected.max())
+    kernels = [found[s.start : s.stop] for s in backend.segments.values() if len(s.shape) == 2]
+    held = [s for name, s in backend.segments.items() if name in backend.frozen]
+    assert len(held) == 2
+    assert all((found[s.start : s.stop] == 0).all() for s in held)
+    assert sum(piece.max() > 0 for piece in kernels) == 3

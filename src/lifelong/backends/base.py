@@ -28,6 +28,8 @@ Remap = Callable[[Tensor, float | str], Tensor]
 """(a vector over theta as it was, what its new entries start at) -> the vector as it is now."""
 BACKENDS = ("torch", "tensorflow")
 
+ONE_VALUE = "batch norm cannot learn from one row alone: give two rows or more at a time"
+
 
 @dataclass(frozen=True)
 class Segment:

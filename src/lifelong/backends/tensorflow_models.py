@@ -17,6 +17,7 @@ import tensorflow as tf
 from ..batch import Outputs
 from ..errors import LifelongError
 from ..models import CNN, MLP, VAE, Columns, ResNet18
+from .base import ONE_VALUE
 
 Tensor = Any
 Parameters = dict[str, Tensor]
@@ -73,6 +74,8 @@ class Body:
         mean, variance = p[f"{norm}.running_mean"], p[f"{norm}.running_var"]
         if training:
             count = int(np.prod(z.shape[:3]))
+            if count == 1:
+                raise LifelongError(ONE_VALUE)
             mean, variance = tf.nn.moments(z, [0, 1, 2])
             for kind, now in (("mean", mean), ("var", variance * (count / (count - 1)))):
                 before = p[f"{norm}.running_{kind}"]

@@ -17,7 +17,7 @@ from ..batch import Batch, Outputs
 from ..errors import LifelongError, unknown
 from ..models import Recipe
 from ..optimize import SGD, Adam, AdamW, Optimizer
-from .base import Args, Backend, Loss, Segment
+from .base import ONE_VALUE, Args, Backend, Loss, Segment
 from .torch_models import Network, build
 from .torch_ops import TorchOps
 
@@ -165,7 +165,12 @@ class TorchBackend(Backend):
         self._mode(training)
         random = self.random and training
         with self._randomness(batch.seed) if random else contextlib.nullcontext():
-            out = self._call(batch.x, args(batch))
+            try:
+                out = self._call(batch.x, args(batch))
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                raise LifelongError(ONE_VALUE) from None
         found = iter(torch.autograd.grad(loss(batch, out), self._trained, materialize_grads=True))
         pieces = zip(self._views, self.segments, strict=True)
         return out, Pieces([torch.zeros_like(v) if k in self.frozen else next(found) for v, k in pieces])
@@ -256,6 +261,8 @@ class TorchBackend(Backend):
     def moment(self, batches: Iterable[Batch], args: Args, f: Terms, power: int) -> Tensor:
         self._mode(training=False)
         total = self.vector(0.0, "float64")
+        if not self._trained:
+            return total
         for batch in batches:
             part = self._moment_of_dense(batch, args(batch), f, power)
             total += self._moment_by_sample(batch, args, f, power) if part is None else part
@@ -268,11 +275,15 @@ class TorchBackend(Backend):
     ) -> Tensor | None:
         """Layer-wise: for z = W a + b, |dv/dW|^p = |delta|^p |a|^p: one product, for all terms.
 
-        None where a parameter is not that of a dense layer used once on two-dimensional input.
+        None where a trained parameter is not that of a plain dense layer used once on two-dimensional
+        input, or where these products, with their signs, do not sum to what autograd finds.
         """
-        layers = {n: m for n, m in self.network.named_modules() if isinstance(m, nn.Linear)}
-        covered = {f"{n}.{k}" for n, m in layers.items() for k, _ in m.named_parameters()}
-        if covered != set(self.segments):
+        names = [name for name in self.segments if name not in self.frozen]
+        trained = dict(zip(names, self._trained, strict=True))
+        layers = {n: m for n, m in self.network.named_modules() if _plain(m)}
+        own = {name: [f"{name}.{k}" for k, _ in m.named_parameters()] for name, m in layers.items()}
+        layers = {name: m for name, m in layers.items() if trained.keys() & own[name]}
+        if trained.keys() - {parameter for name in layers for parameter in own[name]}:
             return None
         calls: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
         hooks = [
@@ -286,22 +297,47 @@ class TorchBackend(Backend):
                 hook.remove()
         if any(len(c) != 1 or c[0][0].ndim != 2 or len(c[0][0]) != len(batch) for c in calls.values()):
             return None
-        total, terms = self.vector(0.0), f(out, batch)
+        terms = f(out, batch)
+        inputs = [self.ops.cast(c[0][0].detach()) for c in calls.values()]
         sites = [c[0][1] for c in calls.values()]
-        sums = [torch.zeros_like(z, dtype=total.dtype) for z in sites]
+
+        def products(deltas: Iterable[Tensor], inputs: Iterable[Tensor]) -> dict[str, Tensor]:
+            found: dict[str, Tensor] = {}
+            for name, delta, a in zip(layers, deltas, inputs, strict=True):
+                found |= {f"{name}.weight": delta.T @ a, f"{name}.bias": delta.sum(0)}
+            return {name: found[name] for name in trained}
+
+        # of one sum over terms and rows, with signs that do not cancel: log p, for one, would
+        mixed = torch.stack([(v * self._mixing(len(v), i)).sum() for i, (_, v) in enumerate(terms)])
+        slopes = torch.autograd.grad(
+            mixed.sum(), [*sites, *trained.values()], retain_graph=True, materialize_grads=True
+        )
+        deltas = [self.ops.cast(delta) for delta in slopes[: len(sites)]]
+        signed = products(deltas, inputs)
+        bound = products([delta.abs() for delta in deltas], [a.abs() for a in inputs])
+        rounding = 2**-5 if self.autocast else torch.finfo(self.dtype).eps ** 0.6
+        for name, slope in zip(trained, slopes[len(sites) :], strict=True):
+            if not (slope - signed[name]).abs().max() <= rounding * bound[name].max():
+                return None
+        sums = [torch.zeros_like(z, dtype=self.dtype) for z in sites]
         for i, (weight, value) in enumerate(terms):
-            deltas = torch.autograd.grad(value.sum(), sites, retain_graph=i + 1 < len(terms))
-            for each, delta in zip(sums, deltas, strict=True):
+            slopes = torch.autograd.grad(
+                value.sum(), sites, retain_graph=i + 1 < len(terms), materialize_grads=True
+            )
+            for each, delta in zip(sums, slopes, strict=True):
                 each.addcmul_(self.ops.cast(delta).abs().pow(power), weight.detach().unsqueeze(1))
-        for name, delta in zip(layers, sums, strict=True):
-            inputs = self.ops.cast(calls[name][0][0].detach()).abs().pow(power)
-            self._piece(total, self.segments[f"{name}.weight"]).copy_(delta.T @ inputs)
-            if f"{name}.bias" in self.segments:
-                self._piece(total, self.segments[f"{name}.bias"]).copy_(delta.sum(0))
+        total = self.vector(0.0)
+        for name, piece in products(sums, [a.abs().pow(power) for a in inputs]).items():
+            self._piece(total, self.segments[name]).copy_(piece)
         return total
 
+    def _mixing(self, rows: int, term: int) -> Tensor:
+        """Numbers between 1 and 2, no two alike, by which rows and terms are told apart in a sum."""
+        golden = 0.6180339887498949
+        return self._weights(1 + (np.arange(1, rows + 1) * golden + term * golden**2) % 1)
+
     def _moment_by_sample(self, batch: Batch, args: Args, f: Terms, power: int) -> Tensor:
-        """Sample by sample, in vectorized chunks."""
+        """Sample by sample: in vectorized chunks, or one by one where the model cannot be vectorized."""
         columns = {k: v for k, v in batch.tensors.items() if v is not None}
 
         def values(theta: Tensor, row: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -311,11 +347,23 @@ class TorchBackend(Backend):
                 terms = f(self._call(one.x, args(one), theta), one)
             return torch.stack([v[0] for _, v in terms]), torch.stack([w[0] for w, _ in terms])
 
-        slopes = vmap(jacrev(values, has_aux=True), (None, 0))
+        def one_by_one(theta: Tensor, rows: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+            theta, found = theta.detach().requires_grad_(), []
+            for i in range(len(next(iter(rows.values())))):
+                terms, weights = values(theta, {k: v[i] for k, v in rows.items()})
+                slopes = [torch.autograd.grad(v, theta, retain_graph=True)[0] for v in terms]
+                found.append((torch.stack(slopes), weights))
+            return torch.stack([slopes for slopes, _ in found]), torch.stack([w for _, w in found])
+
+        slopes: Callable[..., tuple[Tensor, Tensor]] = vmap(jacrev(values, has_aux=True), (None, 0))
         total = self.vector(0.0)
         for start in range(0, len(batch), 16):
             chunk = {k: v[start : start + 16] for k, v in columns.items()}
-            jacobian, weights = slopes(self.theta, chunk)
+            try:
+                jacobian, weights = slopes(self.theta, chunk)
+            except RuntimeError:  # of vmap: data-dependent control flow, operations in place, ...
+                slopes = one_by_one
+                jacobian, weights = slopes(self.theta, chunk)
             total += (jacobian.abs().pow(power) * weights.detach().unsqueeze(2)).sum((0, 1))
         return total
 
@@ -330,6 +378,12 @@ class TorchBackend(Backend):
 
     def _integers(self) -> Iterator[tuple[str, Tensor]]:
         return ((k, b) for k, b in self.network.named_buffers() if not b.is_floating_point())
+
+
+def _plain(module: nn.Module) -> bool:
+    """Whether this is PyTorch's own dense layer, with no forward, hook or parametrization beside."""
+    hooked = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    return type(module) is nn.Linear and not any(hooked) and "forward" not in vars(module)
 
 
 def named(network: nn.Module, prefix: str = "", **options: bool) -> Iterator[tuple[str, Tensor]]:
