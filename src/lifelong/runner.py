@@ -29,6 +29,8 @@ from .result import Result, read
 from .samples import Samples
 from .store import Kept, configuration, from_configuration, save
 from .stream import Stream, Task
+from .track import Tracker
+from .track import make as make_tracker
 from .versions import gather
 
 
@@ -87,6 +89,7 @@ def run(
     threads: int = 1,
     command: str | None = None,
     report: Report | None = None,
+    track: str | None = None,
 ) -> Result:
     """Learn the tasks of a stream one after another and measure R.
 
@@ -105,6 +108,8 @@ def run(
         command: the command line to note in the result.
         report: called with (words, share done) as the run proceeds; None: a progress bar, where
             standard error is a terminal.
+        track: ``mlflow`` or ``tensorboard``: the metrics go there as they come, after each task
+            (:mod:`lifelong.track`).
 
     Raises:
         LifelongError: where the folder holds a run of another identity, another process runs in it,
@@ -123,12 +128,14 @@ def run(
                     arrays, whole = read_arrays(folder / "model.safetensors")
                     with intact(str(folder / "model.safetensors")):
                         learner.restore(arrays, whole["state"])
-                return finish(folder)
+                return followed(finish(folder), track, out)
         reset_peak_memory()
         session = _Session(learner, stream, folder, evaluate_every, checkpoint_every, time_limit)
+        session.follow(make_tracker(track, out, identity["configuration"] | {"key": identity["key"]}))
         with bar() if report is None else nullcontext(report) as session.report:
             session.learn()
         result = session.result(identity, command)
+        session.tracker.finish(result)
         if folder is None:
             return result
         encoder = None if stream.encoder is None else stream.encoder.to_json()
@@ -144,6 +151,16 @@ def finish(folder: Path) -> Result:
     delete(folder / "checkpoint.safetensors")
     collect(folder.parent.parent)
     return read(folder / "run.json")[0]
+
+
+def followed(result: Result, track: str | None, out: str | Path | None) -> Result:
+    """A result that was there, told to what follows runs if it has not met it."""
+    if track is not None:
+        tracker = make_tracker(track, out, {"key": result.data["key"]} | result.data["hyperparameters"])
+        if tracker.fresh:
+            tracker.missed(result.data["R"])
+            tracker.finish(result)
+    return result
 
 
 def identify(
@@ -219,6 +236,15 @@ class _Session:
             with intact(str(self.checkpoint)):
                 learner.restore(arrays, manifest["state"])
                 self.book = Book.of(manifest["book"])
+
+    def follow(self, tracker: Tracker) -> None:
+        """Tell the rows of R that there are, and every one that comes."""
+        self.tracker = tracker
+        tracker.missed(self._rows)
+
+    @property
+    def _rows(self) -> list[list[float | None]]:
+        return [row[judged(self.learner)] for row in self.book.rows]
 
     def learn(self) -> None:
         """Learn what is left of the stream."""
@@ -308,6 +334,7 @@ class _Session:
         if found is not None:
             book.plasticity.append({"task": index, **plasticity(learner, self.tests[index].test)})
             book.note(found)
+        self.tracker.row(self._rows)
         self.save()
 
     def _trace(self) -> None:
