@@ -7,7 +7,6 @@ model notes which one it needs and never runs it.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import inspect
 import re
@@ -77,7 +76,6 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
-@functools.cache
 def source(kind: type) -> Source | None:
     """Where a class that is not the library's own comes from; None: of the library, or not known.
 
@@ -112,6 +110,11 @@ def make(
     arguments = {name: told(name) for name in parameters if name in TOLD} | dict(options)
     with blamed(text), _seeded(backend, seed):
         network = function(**arguments)
+    recipe = type(network).__module__.startswith("lifelong.models.")
+    if not (recipe or hasattr(network, "named_parameters") or hasattr(network, "variables")):
+        raise LifelongError(
+            f"{text} gave {network!r:.60}: return a torch.nn.Module, a keras.Model or a recipe"
+        )
     file = Path(f"{text.partition('.py')[0]}.py")
     made_by = {"file": file.name, "name": text.partition(".py:")[2], "digest": _digest_of(text)}
     object.__setattr__(network, MADE_BY, made_by | {"arguments": arguments})
@@ -166,8 +169,8 @@ def _told(error: BaseException, files: Mapping[str, str]) -> str:
     """One line: where in these files it failed, and how."""
     said = [line.strip() for line in str(error).splitlines() if line.strip()]
     what = f"{type(error).__name__}: {said[-1] if said else 'no message'}"
-    if isinstance(error, SyntaxError) and error.filename in files:
-        return f"{files[error.filename]}, line {error.lineno}: {error.msg}"
+    if isinstance(error, SyntaxError) and (error.filename or "") in files:
+        return f"{files[error.filename or '']}, line {error.lineno}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if f.filename in files]
     for file, line, function in re.findall(r'File "([^"]+)", line (\d+), in (\w+)', str(error)):

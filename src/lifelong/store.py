@@ -141,8 +141,8 @@ def _needs_no_file(name: str, own: dict[str, sources.Source]) -> None:
         whole = "+".join(_place(own[p]) if p in missing else p for p in part_names(name))
         model = f", model={_place(own['model'])!r}" if "model" in own else ""
         raise LifelongError(
-            f"this learner was made with the method {missing[0]!r} of {own[missing[0]]['file']}, which it "
-            f"does not hold: give the file, ll.load(path, method={whole!r}{model})"
+            f"this learner was made with {missing[0]!r} of {own[missing[0]]['file']}, which it does "
+            f"not hold: give the file, ll.load(path, method={whole!r}{model})"
         )
 
 
