@@ -127,7 +127,7 @@ def test_a_saved_model_says_which_file_it_needs(lifelong, own, backend, tmp_path
     assert "own.py" in err
     assert "ll.load(path, method='own.py:Anchor', model='own.py:network')" in err
     path = tmp_path / "here/runs" / key / "model.safetensors"
-    with pytest.raises(ll.LifelongError, match="model='own.py:network'"):
+    with pytest.raises(ll.LifelongError, match=r"model='own\.py:network'"):
         ll.load(path, method="own.py:Anchor")
     with pytest.raises(ll.LifelongError, match="made with the method anchor, not er"):
         ll.load(path, method="er", model="own.py:network")
@@ -164,7 +164,7 @@ BAD = {
     "scenario": (PART + "    name, scenarios = 'mine', ('all',)\n", "own.py:Mine", "has the scenarios"),
     "a value": (PART + "    name = 'mine'\n    a: int\n", "own.py:Mine", "--set mine.a="),
     "a hook": (
-        PART + "    name = 'mine'\n    def gradient(self, learner, batch, g):\n        return batch.no\n",
+        PART + "    name = 'mine'\n    def gradient(self, learner, batch, g):\n        batch.no\n",
         "own.py:Mine", r"own\.py, line 7, in gradient: .*no",
     ),
 }  # fmt: skip
@@ -246,7 +246,7 @@ def test_latex_shows_names_as_they_are():
 
 def test_markdown_shows_names_as_they_are():
     shown = tables.in_markdown(ODD)
-    assert re.sub(r"\\([^\w\s])", r"\1", shown) == ODD
+    assert re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", shown) == ODD
     assert not re.search(r"(?<!\\)[|*_<>`$\[\]#]", shown)
     assert tables.in_markdown("mnist-5k, class scenario") == "mnist-5k, class scenario"
     assert tables.in_markdown("- x") == r"\- x"
@@ -348,7 +348,7 @@ def test_rows_from_before_it_followed_are_told(tmp_path):
 
 def test_linear_learners_are_followed_too(lifelong, tmp_path):
     rng = np.random.default_rng(0)
-    rows = [f"{u:.3f},{v:.3f},{'ab'[u > v]}" for u, v in rng.normal(size=(100, 2))]
+    rows = [f"{u:.3f},{v:.3f},{'ab'[int(u > v)]}" for u, v in rng.normal(size=(100, 2))]
     (tmp_path / "t.csv").write_text("\n".join(["u,v,label", *rows]))
     assert lifelong("run", "t.csv", "--method", "cw", "--track", "tensorboard", "--out", "here")[0] == 0
     (file,) = tmp_path.glob("here/tensorboard/*/*")
