@@ -335,8 +335,9 @@ class _Session:
         if rows is None or not learner.objective.labels:
             return
         code = {name: column for column, name in reversed(list(enumerate(learner.classes)))}
-        given = learner.predict(rows.x).tolist() if learner.ready else [None] * len(rows)
-        answers = [code.get(name, NOTHING) for name in given]
+        answers = [NOTHING] * len(rows)
+        if learner.ready:
+            answers = [code.get(name, NOTHING) for name in learner.predict(rows.x).tolist()]
         truth = [code[learner.classes[column]] for column in rows.y.tolist()]
         book.hits += sum(a == b for a, b in zip(answers, truth, strict=True))
         for name, values in (("truth", truth), ("answers", answers), ("ids", rows.id.tolist())):
