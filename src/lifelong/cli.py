@@ -248,7 +248,10 @@ def methods(as_json: Json = False) -> None:
             "name": part.name,
             "family": part.family,
             "scenarios": list(part.scenarios),
-            "options": {f.name: f.default for f in dataclasses.fields(part)},  # type: ignore[arg-type]
+            "options": {
+                f.name: None if f.default is dataclasses.MISSING else f.default
+                for f in dataclasses.fields(part)  # type: ignore[arg-type]
+            },
             "paper": part.paper,
             "known_to_fail": part.fails,
         }
