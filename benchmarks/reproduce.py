@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 import lifelong as ll
-from lifelong.compare import compare
+from lifelong.comparison import run_all
 from lifelong.result import Result, read
 from lifelong.spec import Spec
 
@@ -438,7 +438,7 @@ def main() -> None:
                     print(f"{runs[index].command()}: {accuracy:.2f}", flush=True)
 
             if runs:
-                compare(runs, RESULTS / benchmark, arguments.jobs, watch)
+                run_all(runs, RESULTS / benchmark, arguments.jobs, watch)
         for model in RESULTS.glob("*/runs/*/model.safetensors"):
             model.unlink()
     write_page()

@@ -17,7 +17,8 @@ __version__ = "0.1.0"
 
 _LAZY = {"Learner": "learner", "LifelongClassifier": "classifier", "LifelongRegressor": "classifier",
          "Phase": "learner", "Memory": "memory", "Part": "method",
-         "Method": "method", "Result": "result", "architecture": "drawing", "attach": "attached",
+         "Comparison": "comparison", "Method": "method", "Result": "result", "architecture": "drawing",
+         "attach": "attached", "compare": "comparison",
          "load": "store", "run": "runner"}  # fmt: skip
 
 

@@ -24,14 +24,13 @@ from rich.table import Table
 from rich.text import Text
 
 from . import data as datasets_module
-from .errors import KnownFailure, LifelongError, NotPromoted, at_least, unknown
+from .errors import KnownFailure, LifelongError, NotPromoted, at_least, one_of
 from .files import sweep, write
 from .interrupts import SAYS, leave, signals
-from .method import part_names
 from .names import printable
 from .result import Result, bundle, read
 from .runner import TimeUp, collect
-from .spec import OF_NETWORKS, Spec
+from .spec import Spec, check
 
 if TYPE_CHECKING:
     from .ids import Ids
@@ -196,7 +195,7 @@ def run(spec: Spec, out: Out = None, as_json: Json = False) -> None:
     """Learn a stream of tasks with one method, and report what was learned and forgotten."""
     from .versions import opened
 
-    folder = _folder(spec, out)
+    folder = out or spec.folder
     _check([spec])
     result = spec.run(folder)
     with opened(folder, wait=True) as store:
@@ -223,20 +222,12 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare methods over several seeds, in parallel, between the lower and the upper bound."""
-    at_least(1, seeds=seeds, jobs=jobs)
-    names = list(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip()))
-    if not names:
-        raise LifelongError("--methods is empty: name some, as in naive,er,joint")
-    if spec.data == "-":
-        raise LifelongError("standard input can be read once only: save it, and compare on the file")
-    specs = [
-        spec.with_(method=name, seed=seed, set=_options_of(spec, name, names))
-        for seed in range(1, seeds + 1)
-        for name in names
-    ]
-    folder = _folder(spec, out)
-    _check(specs[: len(names)])
-    from .compare import compare as run_all
+    from .comparison import plan, run_all
+
+    at_least(1, jobs=jobs)
+    specs = plan(spec, [name.strip() for name in methods.split(",")], seeds)
+    folder = out or spec.folder
+    _check(specs[: len({spec.method for spec in specs})])
 
     with _live(specs) as watch:
         results = run_all(specs, folder, jobs, watch)
@@ -245,13 +236,6 @@ def compare(
         return
     show_table(_comparison(bundle(results)))
     _report(folder, bundle(results))
-
-
-def _options_of(spec: Spec, method: str, methods: list[str]) -> tuple[str, ...]:
-    """The ``--set`` items that concern a method; one that concerns none of them stays, and fails."""
-    known = {part for name in methods for part in part_names(name)}
-    mine = part_names(method)
-    return tuple(item for item in spec.set if (p := item.split(".")[0]) in mine or p not in known)
 
 
 @app.command()
@@ -264,7 +248,10 @@ def methods(as_json: Json = False) -> None:
             "name": part.name,
             "family": part.family,
             "scenarios": list(part.scenarios),
-            "options": {f.name: f.default for f in dataclasses.fields(part)},  # type: ignore[arg-type]
+            "options": {
+                f.name: None if f.default is dataclasses.MISSING else f.default
+                for f in dataclasses.fields(part)  # type: ignore[arg-type]
+            },
             "paper": part.paper,
             "known_to_fail": part.fails,
         }
@@ -332,14 +319,30 @@ def datasets(as_json: Json = False) -> None:
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="the folder of the runs", metavar="DIR")],
+    table: Annotated[
+        str | None, typer.Option(help="print the comparison alone: latex, csv or markdown")
+    ] = None,
+    safe_csv: Annotated[
+        bool, typer.Option("--safe-csv", help="let no name be a formula of a spreadsheet")
+    ] = False,
 ) -> None:
-    """Write the report of a folder's runs."""
+    """Write the report of a folder's runs; or print its comparison as a table for a paper."""
+    from .report import tables
+
+    if table is not None:
+        one_of("table", table, tables.FORMS)
+    if safe_csv and table != "csv":
+        raise LifelongError("--safe-csv is for --table csv: leave it out")
     if not (folder / "results.json").exists() and (folder / "runs").is_dir():
         collect(folder)
     results = read(folder / "results.json")
     if not results:
         raise LifelongError(f"{folder} has no finished run: start one with lifelong run --out {folder}")
     content = bundle(results)
+    if table is not None:
+        rows = tables.records(content)
+        print(_csv(rows, True) if safe_csv else tables.table(content, table), end="")
+        return
     show_table(_comparison(content))
     _report(folder, content)
 
@@ -659,33 +662,10 @@ def _linear(model: Path) -> Any:
     return load(find(model))
 
 
-def _folder(spec: Spec, out: Path | None) -> Path:
-    return out or Path("runs") / ("stdin" if spec.data == "-" else Path(spec.data).stem)
-
-
 def _check(specs: list[Spec]) -> None:
     """Everything that can be refused before anything is written, and what is known to fail."""
-    for spec in specs:
-        if spec.linear:
-            spec.make_linear()
-            if not spec.flows:
-                spec.make_stream()
-            continue
-        learner = spec.make_learner()
-        at_least(1, threads=spec.threads, evaluate_every=spec.evaluate_every)
-        stream = spec.make_stream()
-        learner.check(stream.scenario)
-        for name in learner.class_weights if isinstance(learner.class_weights, dict) else ():
-            if name not in stream.classes:
-                raise unknown("class in --class-weights", name, stream.classes)
-        failure = learner.method.known_failure(spec.scenario)
-        if failure:
-            warn(f"note: {failure}")
-    if all(spec.linear for spec in specs):
-        specs[0].refuse(OF_NETWORKS, f"is for networks: {specs[0].method} takes none")
-    if specs[0].memory is not None and not any(spec.keeps_memory for spec in specs):
-        names = ", ".join(spec.method for spec in specs)
-        raise LifelongError(f"{names} stores no samples, so --memory means nothing: leave it out")
+    for failure in check(specs):
+        warn(f"note: {failure}")
 
 
 def _report(folder: Path, content: dict[str, Any]) -> None:

@@ -25,8 +25,8 @@ STAGES = ("regularize", "project", "mask")
 
 
 def part_names(method: str) -> list[str]:
-    """The parts' names in a method's: ``er+ewc``, ``der+++ewc``."""
-    return re.split(r"\+(?=\w)", method)
+    """The parts' names in a method's: ``er+ewc``, ``der+++ewc``, ``er+./own.py:Anchor``."""
+    return re.split(r"\+(?=[\w./~])", method)
 
 
 class Part:
@@ -44,9 +44,9 @@ class Part:
 
     # ---- what a part declares about itself
     name: ClassVar[str]
-    family: ClassVar[str]
+    family: ClassVar[str] = "own"
     """replay, regularization, isolation, prototype, generative, adapter or baseline"""
-    paper: ClassVar[str]
+    paper: ClassVar[str] = ""
     scenarios: ClassVar[tuple[str, ...]] = ("task", "domain", "class", "free")
     needs: ClassVar[tuple[str, ...]] = ()
     """Any of "boundaries", "task ids", "raw inputs", "labels" (one of each sample)."""
@@ -256,6 +256,10 @@ class Method:
         """This hook of every part that overrides it, in order."""
         overrides = (p for p in self.parts if getattr(type(p), hook) is not getattr(Part, hook))
         return [getattr(part, hook) for part in overrides]
+
+    def parts_alone(self) -> Method:
+        """The same without state."""
+        return Method([part.fresh() for part in self.parts])
 
     def owner(self, slot: str) -> Part | None:
         """The part that owns ``slot``, if any."""

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -29,7 +30,12 @@ from .result import Result, read
 from .samples import Samples
 from .store import Kept, configuration, from_configuration, save
 from .stream import Stream, Task
+from .track import Tracker
+from .track import make as make_tracker
 from .versions import gather
+
+NOTHING = -1
+"""The answer of a learner that is not ready: it is wrong."""
 
 
 class TimeUp(LifelongError):
@@ -58,11 +64,16 @@ class Book:
     """Spent in training, over all sittings."""
     boundaries: list[int] = field(default_factory=list)
     """Steps behind which a boundary was detected."""
+    asked: dict[str, array[int]] = field(
+        default_factory=lambda: {name: array("q") for name in ("truth", "answers", "ids")}
+    )
+    """Under ``free``, of every row in its order: the class, the answer before it was learned, its id."""
 
     @staticmethod
     def of(held: dict[str, Any]) -> Book:
         """What a checkpoint holds. Raises :class:`ValueError` or TypeError where it cannot be that."""
         book = Book(**held)
+        require(len({len(rows) for rows in book.asked.values()}) == 1, "the rows do not fit each other")
         counts = (book.hits, book.steps, book.samples, *book.boundaries)
         require(all(type(n) is int and n >= 0 for n in counts), "a count is none")
         require(0 <= book.seconds < np.inf, "the seconds are none")
@@ -87,6 +98,7 @@ def run(
     threads: int = 1,
     command: str | None = None,
     report: Report | None = None,
+    track: str | None = None,
 ) -> Result:
     """Learn the tasks of a stream one after another and measure R.
 
@@ -105,6 +117,8 @@ def run(
         command: the command line to note in the result.
         report: called with (words, share done) as the run proceeds; None: a progress bar, where
             standard error is a terminal.
+        track: ``mlflow`` or ``tensorboard``: the metrics go there as they come, after each task
+            (:mod:`lifelong.track`).
 
     Raises:
         LifelongError: where the folder holds a run of another identity, another process runs in it,
@@ -123,12 +137,14 @@ def run(
                     arrays, whole = read_arrays(folder / "model.safetensors")
                     with intact(str(folder / "model.safetensors")):
                         learner.restore(arrays, whole["state"])
-                return finish(folder)
+                return followed(finish(folder), track, out)
         reset_peak_memory()
         session = _Session(learner, stream, folder, evaluate_every, checkpoint_every, time_limit)
+        session.follow(make_tracker(track, out, identity["configuration"] | {"key": identity["key"]}))
         with bar() if report is None else nullcontext(report) as session.report:
             session.learn()
         result = session.result(identity, command)
+        session.tracker.finish(result)
         if folder is None:
             return result
         encoder = None if stream.encoder is None else stream.encoder.to_json()
@@ -144,6 +160,16 @@ def finish(folder: Path) -> Result:
     delete(folder / "checkpoint.safetensors")
     collect(folder.parent.parent)
     return read(folder / "run.json")[0]
+
+
+def followed(result: Result, track: str | None, out: str | Path | None) -> Result:
+    """A result that was there, told to what follows runs if it has not met it."""
+    if track is not None:
+        tracker = make_tracker(track, out, {"key": result.data["key"]} | result.data["hyperparameters"])
+        if tracker.fresh:
+            tracker.missed(result.data["R"])
+            tracker.finish(result)
+    return result
 
 
 def identify(
@@ -217,8 +243,19 @@ class _Session:
         if self.checkpoint is not None and self.checkpoint.exists():
             arrays, manifest = read_arrays(self.checkpoint)
             with intact(str(self.checkpoint)):
+                asked = {name: arrays.pop(f"asked/{name}", None) for name in self.book.asked}
                 learner.restore(arrays, manifest["state"])
-                self.book = Book.of(manifest["book"])
+                held = {name: array("q", [] if a is None else a.tolist()) for name, a in asked.items()}
+                self.book = Book.of(manifest["book"] | {"asked": held})
+
+    def follow(self, tracker: Tracker) -> None:
+        """Tell the rows of R that there are, and every one that comes."""
+        self.tracker = tracker
+        tracker.missed(self._rows)
+
+    @property
+    def _rows(self) -> list[list[float | None]]:
+        return [row[judged(self.learner)] for row in self.book.rows]
 
     def learn(self) -> None:
         """Learn what is left of the stream."""
@@ -256,7 +293,7 @@ class _Session:
         every = self.evaluate_every or (max(1, total // 50) if self.free else None)
         while True:
             if self.free:
-                book.hits += self._predicted_rightly()
+                self._ask()
                 started = time.monotonic()
             position = next(steps, None)
             if position is None:
@@ -292,12 +329,34 @@ class _Session:
             ):
                 self.row()
 
-    def _predicted_rightly(self) -> int:
-        """How many of the rows that come next are predicted rightly before they are learned."""
-        learner, rows = self.learner, self.learner.upcoming()
-        if rows is None or not (learner.ready and learner.objective.labels):
-            return 0
-        return int((learner.predict(rows.x) == np.array(learner.classes)[rows.y]).sum())
+    def _ask(self) -> None:
+        """Predict the rows that come next, before they are learned."""
+        learner, book, rows = self.learner, self.book, self.learner.upcoming()
+        if rows is None or not learner.objective.labels:
+            return
+        code = {name: column for column, name in reversed(list(enumerate(learner.classes)))}
+        answers = [NOTHING] * len(rows)
+        if learner.ready:
+            answers = [code.get(name, NOTHING) for name in learner.predict(rows.x).tolist()]
+        truth = [code[learner.classes[column]] for column in rows.y.tolist()]
+        book.hits += sum(a == b for a, b in zip(answers, truth, strict=True))
+        for name, values in (("truth", truth), ("answers", answers), ("ids", rows.id.tolist())):
+            book.asked[name].extend(values)
+
+    def _progressive(self, seen: int) -> dict[str, Any] | None:
+        """What was right row by row, beside what needs no learning; None where a row was not asked."""
+        from .linear.progressive import judged as judge
+
+        truth, answers, ids = (
+            np.array(self.book.asked[n], np.int64) for n in ("truth", "answers", "ids")
+        )
+        if not len(truth) or len(truth) != seen:
+            return None
+        found = judge(
+            self.learner.method.name, truth, answers, 0, self.learner.batch, min(1000, -(-seen // 5))
+        )
+        numbers = not self.stream.own_ids and bool((np.diff(ids) > 0).all())
+        return found.to_json(ids if numbers else None)
 
     def row(self) -> None:
         """Evaluate, and write down a row of R."""
@@ -308,6 +367,7 @@ class _Session:
         if found is not None:
             book.plasticity.append({"task": index, **plasticity(learner, self.tests[index].test)})
             book.note(found)
+        self.tracker.row(self._rows)
         self.save()
 
     def _trace(self) -> None:
@@ -324,7 +384,9 @@ class _Session:
         """Write the checkpoint."""
         if self.checkpoint is not None:
             arrays, state = self.learner.state()
-            write_arrays(self.checkpoint, arrays, {"state": state, "book": asdict(self.book)})
+            asked = {f"asked/{n}": np.array(rows, np.int64) for n, rows in self.book.asked.items()}
+            book = {name: value for name, value in asdict(self.book).items() if name != "asked"}
+            write_arrays(self.checkpoint, arrays | asked, {"state": state, "book": book})
 
     def guards(self) -> list[Samples]:
         """The test sets, up to 1,000 samples of each, for judging later updates of the model."""
@@ -338,6 +400,8 @@ class _Session:
             seen = sum(len(task.train) for task in self.tests)
             if learner.objective.labels:
                 fields["metrics"]["prequential_accuracy"] = book.hits / seen
+                if progressive := self._progressive(seen):
+                    fields["progressive"] = progressive
             anytime = metrics.area_under_anytime_accuracy(book.trace)
             fields["metrics"]["area_under_anytime_accuracy"] = anytime
             if learner.boundaries is not None:

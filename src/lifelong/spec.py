@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import data, detection, models
+from . import data, detection, models, sources, track
 from .data.formats import COLUMNS
 from .errors import LifelongError, accept, at_least, of_types, unknown
 from .method import part_names
@@ -61,7 +61,7 @@ class Spec:
     """One run: data, stream, method and learner, each by name. A field is a command-line option."""
 
     data: str
-    method: str = option("naive", "the method, or several joined by +: er+ewc")
+    method: str = option("naive", "the method, or several joined by +: er+ewc; own.py:Class")
     scenario: str = option("class", "task, domain, class or free")
     stream: str = option("split", f"{', '.join(list(STREAMS)[:-1])} or {list(STREAMS)[-1]}")
     tasks: int | None = option(None, "number of tasks of a permuted, rotated or i-blurry stream")
@@ -75,7 +75,7 @@ class Spec:
     missing: str = option("refuse", "missing table values: refuse, mean (of the first task), indicator")
     most_columns: int | None = option(None, "JSONL: different keys at most (default: 10,000)")
     image_size: str | None = option(None, "resize the images of a folder: 32x32, or 32")
-    model: str = option("mlp", "mlp, mlp:100,100, cnn:32,64 or resnet18:20")
+    model: str = option("mlp", "mlp, mlp:100,100, cnn:32,64, resnet18:20 or own.py:function")
     memory: str | None = option(None, "stored samples (500, 100/class) or bytes (2MB)")
     optimizer: str = option("adam", "sgd, adam or adamw")
     lr: float | None = option(None, "learning rate (default: the optimizer's)")
@@ -94,6 +94,7 @@ class Spec:
     evaluate_every: int | None = option(None, "also evaluate inside tasks, every so many steps")
     checkpoint_every: float = option(10.0, "seconds between checkpoints")
     time_limit: float | None = option(None, "stop behind a checkpoint after so many seconds")
+    track: str | None = option(None, "show metrics as they come: mlflow or tensorboard")
     set: tuple[str, ...] = option((), "part.key=value: er.admission=ring, schedule.kind=cosine")
 
     def make_stream(self) -> Stream:
@@ -228,6 +229,10 @@ class Spec:
 
     def make_learner(self) -> Learner:
         """A fresh learner."""
+        with sources.blamed(self.method, self.model):
+            return self._make_learner()
+
+    def _make_learner(self) -> Learner:
         from .learner import Learner
         from .methods import method, registry
 
@@ -236,14 +241,14 @@ class Spec:
         for part in part_names(self.method):
             if part in LINEAR:
                 raise LifelongError(f"{part} is a linear method, which stands alone: --method {part}")
-            if part not in registry():
+            if not sources.is_file(part) and part not in registry():
                 raise unknown("method", part, [*registry(), *LINEAR])
         if self.delay:
             raise LifelongError("--delay is for linear methods: choose one, as in --method cw")
         if self.scenario == "free" and self.steps is not None:
             raise LifelongError("the 'free' scenario is one pass over the stream: leave --steps out")
         options = self._set()
-        recipe = models.parse(self.model, options.pop("model", {}))
+        recipe = self._model(options.pop("model", {}))
         extra = options.pop("optimizer", {})
         timed = options.pop("schedule", {})
         accept(timed, [f.name for f in fields(Schedule)], "schedule")
@@ -254,7 +259,7 @@ class Spec:
         options.pop("stream", None)
         self._memory(options)
         for part in options:
-            mine = part_names(self.method)
+            mine = own_names(self.method)
             if part not in mine:
                 known = [*mine, "boundaries", "model", "optimizer", "schedule", "stream"]
                 raise unknown("part in --set", part, known)
@@ -275,28 +280,37 @@ class Spec:
             boundaries=boundaries,
         )
 
+    def _model(self, options: dict[str, Any]) -> Any:
+        """The recipe, or the network of a function of the user's own."""
+        if not sources.is_file(self.model):
+            return models.parse(self.model, options)
+
+        def told(what: str) -> Any:
+            stream = self.make_stream()
+            return stream[0].train.x.shape[1:] if what == "shape" else len(stream.classes)
+
+        return sources.make(self.model, told, options, self.backend, self.seed)
+
     @property
     def keeps_memory(self) -> bool:
         """Whether a part of the method stores samples, so that ``memory`` means something."""
-        from .methods import registry
+        from .methods import kinds
 
         if self.linear:
             return True
-        kinds = [registry()[part] for part in part_names(self.method) if part in registry()]
-        return any(f.name == "capacity" for kind in kinds for f in fields(kind))  # type: ignore[arg-type]
+        return any(f.name == "capacity" for kind in kinds(self.method) for f in fields(kind))  # type: ignore[arg-type]
 
     def _memory(self, options: dict[str, dict[str, Any]]) -> None:
         """``memory`` is the capacity of every part that has one."""
         from .memory import parse_capacity
-        from .methods import registry
+        from .methods import kinds
 
         if self.memory is None:
             return
         parse_capacity(self.memory)
-        for part in part_names(self.method):
-            kind = registry().get(part)
-            if kind is not None and "capacity" in {f.name for f in fields(kind)}:  # type: ignore[arg-type]
-                options[part] = {"capacity": _value(self.memory)} | options.get(part, {})
+        for kind in kinds(self.method):
+            if "capacity" in {f.name for f in fields(kind)}:  # type: ignore[arg-type]
+                options[kind.name] = {"capacity": _value(self.memory)} | options.get(kind.name, {})
 
     def _set(self) -> dict[str, dict[str, Any]]:
         options: dict[str, dict[str, Any]] = {}
@@ -309,7 +323,11 @@ class Spec:
         return options
 
     def run(self, out: str | Path | None = None, report: Any = None) -> Result:
-        """Run it; see :func:`lifelong.run`."""
+        """Run it; see :func:`lifelong.run`. What fails in a file of the user's own is one line."""
+        with sources.blamed(self.method, self.model):
+            return self._run(out, report)
+
+    def _run(self, out: str | Path | None, report: Any) -> Result:
         if self.linear:
             from .linear import runner
 
@@ -319,6 +337,7 @@ class Spec:
                 "delay": self.delay,
                 "command": self.command(),
                 "report": report,
+                "track": self.track,
             }
             if self.flows:
                 blocks = data.text_blocks(self.data, self.text or "text", self.target, self._keys)
@@ -341,7 +360,30 @@ class Spec:
             threads=self.threads,
             command=self.command(),
             report=report,
+            track=self.track,
         )
+
+    def check(self) -> str | None:
+        """Refuse all that can be refused before the run; what is known to fail about it, if anything."""
+        track.check(self.track)
+        if self.linear:
+            self.make_linear()
+            if not self.flows:
+                self.make_stream()
+            return None
+        learner = self.make_learner()
+        at_least(1, threads=self.threads, evaluate_every=self.evaluate_every)
+        stream = self.make_stream()
+        learner.check(stream.scenario)
+        for name in learner.class_weights if isinstance(learner.class_weights, dict) else ():
+            if name not in stream.classes:
+                raise unknown("class in --class-weights", name, stream.classes)
+        return learner.method.known_failure(self.scenario)
+
+    @property
+    def folder(self) -> Path:
+        """Where runs on this data live, unless another folder is given."""
+        return Path("runs") / ("stdin" if self.data == "-" else Path(self.data).stem)
 
     def command(self) -> str:
         """The command line that runs it."""
@@ -368,6 +410,25 @@ class Spec:
     def with_(self, **changes: Any) -> Spec:
         """A copy with these fields changed."""
         return replace(self, **changes)
+
+
+def check(specs: Sequence[Spec]) -> list[str]:
+    """Refuse what can be refused before these runs, which differ by method; what is known to fail."""
+    found = [spec.check() for spec in specs]
+    if all(spec.linear for spec in specs):
+        specs[0].refuse(OF_NETWORKS, f"is for networks: {specs[0].method} takes none")
+    if specs[0].memory is not None and not any(spec.keeps_memory for spec in specs):
+        names = ", ".join(spec.method for spec in specs)
+        raise LifelongError(f"{names} stores no samples, so --memory means nothing: leave it out")
+    return [failure for failure in found if failure]
+
+
+def own_names(method: str) -> list[str]:
+    """The parts' own names in a method's: ``er`` and ``anchor`` in ``er+own.py:Anchor``."""
+    from .methods import checked
+
+    named = part_names(method)
+    return [checked(sources.load(n), n).name if sources.is_file(n) else n for n in named]
 
 
 @lru_cache(maxsize=2)

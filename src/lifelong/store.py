@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import detection, models
+from . import detection, models, sources
 from .data.encoder import Encoder
 from .errors import NOT_FINITE, LifelongError, intact, of_types, require
 from .files import read_arrays, read_manifest, write_arrays
 from .ids import Ids
+from .method import part_names
 from .optimize import Optimizer, Schedule
 from .optimize.optimizers import OPTIMIZERS
 from .result import checked
@@ -30,7 +32,7 @@ Arrays = dict[str, np.ndarray]
 # ---- configuration
 def configuration(learner: Learner) -> dict[str, Any]:
     """What the learner was made of, as JSON knows it."""
-    weights = learner.class_weights
+    weights, own = learner.class_weights, _sources(learner)
     return {
         "model": _model_to_json(learner.model),
         "method": learner.method.name,
@@ -47,7 +49,15 @@ def configuration(learner: Learner) -> dict[str, Any]:
         "backend": learner.backend.name,
         **({"boundaries": learner.boundaries.to_json()} if learner.boundaries else {}),
         **({} if weights is None else {"class_weights": weights}),  # one without keeps its run's key
+        **({"sources": own} if own else {}),
     }
+
+
+def _sources(learner: Learner) -> dict[str, sources.Source]:
+    """Where the parts and the network come from that are not the library's own, by digests."""
+    found = {part.name: sources.source(type(part)) for part in learner.method}
+    found["model"] = getattr(learner.model, sources.MADE_BY, None)
+    return {name: source for name, source in found.items() if source is not None}
 
 
 CONFIGURATION = "the saved configuration"
@@ -55,7 +65,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "model": (dict,), "method": (str,), "options": (dict,), "objective": (str,), "optimizer": (dict,),
     "batch": (int,), "epochs": (int, type(None)), "steps": (int, type(None)), "seed": (int,),
     "device": (str,), "precision": (str,), "output": (str, type(None)), "backend": (str,),
-    "boundaries": (dict,), "class_weights": (str, dict),
+    "boundaries": (dict,), "class_weights": (str, dict), "sources": (dict,),
 }  # fmt: skip
 """Of the fields of a configuration."""
 
@@ -87,15 +97,24 @@ def _arguments_of(configuration: dict[str, Any], changes: dict[str, Any]) -> dic
     from .methods import method
 
     require(type(configuration) is dict, "it is no object")
-    optional = {"boundaries", "class_weights"}
+    optional = {"boundaries", "class_weights", "sources"}
     require(set(TYPES) - optional <= set(configuration) <= set(TYPES), "its fields are others")
     for name, value in configuration.items():
         require(type(value) in TYPES[name], f"{name} is {value!r}")
     require(_numbers_finite(configuration), "it holds numbers that are not finite")
-    arguments = dict(configuration)
+    arguments, changes = dict(configuration), dict(changes)
     options = {part: _tuples(given) for part, given in arguments.pop("options").items()}
-    if "method" not in changes:
-        made = method(arguments["method"], options)
+    own = arguments.pop("sources", {})
+    named = changes.get("method")
+    if named is None or isinstance(named, str):
+        if named is None:
+            _needs_no_file(arguments["method"], own)
+        made = method(named or arguments["method"], options)
+        if made.name != arguments["method"]:
+            raise LifelongError(f"it was made with the method {arguments['method']}, not {made.name}")
+        for part in made:
+            _same_source(part.name, own.get(part.name), sources.source(type(part)))
+        changes.pop("method", None)
         known, given = (
             {part: set(fields) for part, fields in held.items() if fields}
             for held in (made.hyperparameters, options)
@@ -106,9 +125,51 @@ def _arguments_of(configuration: dict[str, Any], changes: dict[str, Any]) -> dic
     if "boundaries" in arguments:
         fields = _tuples(arguments["boundaries"])
         arguments["boundaries"] = detection.make(fields.pop("name"), **fields)
-    if "model" not in changes:
-        arguments["model"] = _model_from_json(arguments["model"])
+    if isinstance(changes.get("model"), str):
+        changes["model"] = _model_of(changes["model"], arguments, own.get("model"))
+    elif "model" not in changes:
+        arguments["model"] = _model_from_json(arguments["model"], own.get("model"))
     return arguments | changes
+
+
+def _needs_no_file(name: str, own: dict[str, sources.Source]) -> None:
+    """Refuse a method of which a part is in a file that nobody has given."""
+    from .methods import registry
+
+    missing = [part for part in part_names(name) if part in own and part not in registry()]
+    if missing:
+        whole = "+".join(_place(own[p]) if p in missing else p for p in part_names(name))
+        model = f", model={_place(own['model'])!r}" if "model" in own else ""
+        raise LifelongError(
+            f"this learner was made with {missing[0]!r} of {own[missing[0]]['file']}, which it does "
+            f"not hold: give the file, ll.load(path, method={whole!r}{model})"
+        )
+
+
+def _place(source: sources.Source) -> str:
+    return f"{source['file']}:{source['name']}"
+
+
+def _same_source(what: str, noted: sources.Source | None, now: sources.Source | None) -> None:
+    """Warn where what was given is not what the learner was made with."""
+    if noted is not None and (now is None or now["digest"] != noted["digest"]):
+        warnings.warn(
+            f"{what} of {noted['file']} is not what this learner was made with; it goes on with the new",
+            stacklevel=2,
+        )
+
+
+def _model_of(text: str, arguments: dict[str, Any], noted: sources.Source | None) -> Any:
+    """The network that ``own.py:network`` makes, with the arguments that it was made with."""
+    if noted is None or not sources.is_file(text):
+        raise LifelongError(
+            f"model={text!r}: give a network, as this learner was made with none of a file"
+        )
+    held = _tuples(noted["arguments"])
+    options = {name: value for name, value in held.items() if name not in sources.TOLD}
+    made = sources.make(text, held.__getitem__, options, arguments["backend"], arguments["seed"])
+    _same_source("the network", noted, getattr(made, sources.MADE_BY))
+    return made
 
 
 def _model_to_json(model: Any) -> dict[str, Any]:
@@ -128,7 +189,14 @@ def _parameters(model: Any) -> Iterable[tuple[str, Any]]:
     return ((f"{i}.{v.name}", v) for i, v in enumerate(model.variables))
 
 
-def _model_from_json(description: dict[str, Any]) -> models.Recipe:
+def _model_from_json(
+    description: dict[str, Any], made_by: sources.Source | None = None
+) -> models.Recipe:
+    if made_by is not None:
+        raise LifelongError(
+            f"this learner was made with the network {_place(made_by)}, which it does not hold: "
+            f"give the file, ll.load(path, model={_place(made_by)!r})"
+        )
     fields = dict(description)
     kind = fields.pop("kind")
     recipes = {r.__name__.lower(): r for r in (models.MLP, models.CNN, models.ResNet18, models.VAE)}
@@ -365,6 +433,8 @@ def held(learner: Learner) -> dict[str, Any]:
     found: dict[str, Any] = {"configuration": configuration(learner)}
     if not isinstance(learner.model, models.Recipe):
         found["model"] = learner.model
+    if _sources(learner).keys() - {"model"}:
+        found["method"] = learner.method.parts_alone()
     if learner.inputs is not None:
         found["arrays"], found["state"] = state(learner)
     return found
@@ -372,7 +442,7 @@ def held(learner: Learner) -> dict[str, Any]:
 
 def hold(learner: Learner, found: dict[str, Any]) -> None:
     """Make the empty ``learner`` that from which :func:`held` came."""
-    changes = {"model": found["model"]} if "model" in found else {}
+    changes = {name: found[name] for name in ("model", "method") if name in found}
     type(learner).__init__(learner, **arguments_of(found["configuration"], **changes))
     if "state" in found:
         restore(learner, found["arrays"], found["state"])

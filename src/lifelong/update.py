@@ -312,6 +312,7 @@ class NetworkModel:
         if found is not None:
             book.note(found)
         changed = record | continued(record, data) | measured(learner, book, None) | {"command": command}
+        changed.pop("progressive", None)  # of the stream that was run at first
         self.kept.extra["result"] = changed
         kind = judged(learner)
         return Outcome.of(record, changed, before[kind], after[kind])

@@ -25,9 +25,11 @@ from ..files import lock, read_arrays, read_manifest, write_arrays
 from ..ids import Ids
 from ..progress import Report, bar
 from ..result import Result, checked
-from ..runner import TimeUp, finish, peak_memory, reset_peak_memory, versions
+from ..runner import TimeUp, finish, followed, peak_memory, reset_peak_memory, versions
 from ..samples import Dataset, Samples
 from ..stream import Stream, Task
+from ..track import Tracker
+from ..track import make as make_tracker
 from ..update import Outcome, continued, longer, numbered, relabelled
 from .defaults import make, weighting
 from .estimator import Incremental
@@ -103,6 +105,7 @@ def run(
     time_limit: float | None = None,
     command: str | None = None,
     report: Report | None = None,
+    track: str | None = None,
 ) -> Result:
     """Learn the tasks of a stream one after another and measure R; as :func:`lifelong.run` does.
 
@@ -133,9 +136,11 @@ def run(
     folder = None if out is None else Path(out) / "runs" / key
     with nullcontext() if folder is None else lock(folder):
         if folder is not None and (folder / "run.json").exists():
-            return finish(folder)
+            return followed(finish(folder), track, out)
         reset_peak_memory()
         session = _Session(learner, list(stream), folder, epochs, seed, time_limit, delay)
+        session.tracker = make_tracker(track, out, session.options | {"key": key})
+        session.tracker.missed(session.rows)
         session.own_ids = stream.own_ids
         with bar() if report is None else nullcontext(report) as session.report:
             session.learn()
@@ -155,6 +160,7 @@ def run_flow(
     delay: int = 0,
     command: str | None = None,
     report: Report | None = None,
+    track: str | None = None,
 ) -> Result:
     """Learn a flow of rows in one pass, in their order.
 
@@ -183,6 +189,8 @@ def run_flow(
     with nullcontext() if folder is None else lock(folder):
         session.checkpoint = None if folder is None else folder / "checkpoint.safetensors"
         words |= {"key": key, "command": command or "lifelong.linear.run_flow(...)"}
+        session.tracker = make_tracker(track, out, session.options | {"key": key})
+        session.tracker.missed(session.rows)
         return session.finish(words, method, None)
 
 
@@ -215,6 +223,7 @@ class _Session:
     """One sitting of a run."""
 
     report: Report
+    tracker: Tracker
 
     def __init__(
         self,
@@ -244,11 +253,17 @@ class _Session:
                 self.learner = unpack(whole["linear"], "", arrays, self.checkpoint)
                 self.book = Book.of(unpack(whole["book"], "book", arrays, self.checkpoint))
 
+    @property
+    def rows(self) -> list[list[float | None]]:
+        """Those of R so far."""
+        return [row["agnostic"] for row in self.book.rows]
+
     def learn(self) -> None:
         """Learn what is left of the stream, a row of R behind each task."""
         for i in range(len(self.book.rows), len(self.tests)):
             self.learn_task(self.tests[i])
             self.book.rows.append(evaluate(self.learner, self.tests, self.book))
+            self.tracker.row(self.rows)
             self.save()
             late = self.deadline is not None and time.monotonic() > self.deadline
             if late and i < len(self.tests) - 1:
@@ -382,6 +397,7 @@ class _Session:
                 **about,
             }
         )
+        self.tracker.finish(result)
         if self.checkpoint is not None:
             folder = self.checkpoint.parent
             kept = Kept(result.data, [guard(task) for task in self.tests], encoder, self._ids(result))

@@ -11,12 +11,14 @@ groups     reads the dictionary: groups of comparable runs, and the methods in a
 statistics means, paired differences by seed and their 95 % intervals
 words      the verdict, and numbers as people read them
 figures    the figures (matplotlib, without pyplot: no global state)
+tables     the comparison as CSV, LaTeX or Markdown
 html       the page
 ========== ============================================================================
 """
 
 from .html import write
 from .statistics import Interval, Row, comparison
+from .tables import table
 from .words import verdict
 
-__all__ = ["Interval", "Row", "comparison", "verdict", "write"]
+__all__ = ["Interval", "Row", "comparison", "table", "verdict", "write"]
