@@ -5,6 +5,7 @@ import re
 import tokenize
 from pathlib import Path
 
+import helpers
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -76,3 +77,20 @@ def test_no_words_are_left_that_nobody_understands():
 def test_links_lead_to_files(text):
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (ROOT / link).exists(), link
+
+
+def test_a_student_runs_the_chinese_readme_on_both_frameworks(capsys):
+    pytest.importorskip("tensorflow")
+    helpers.one_tensorflow_thread()
+    (block,) = [text for _, text in FENCED.findall(CHINESE) if "TaskLayers" in text]
+    assert len(block.splitlines()) <= 20
+    exec(compile(block, "README.zh-CN.md", "exec"), {})
+    out = capsys.readouterr().out
+    found = re.findall(r"^(torch|tensorflow) (\S+) (0\.\d+)$", out, re.M)
+    runs = {(backend, name): float(accuracy) for backend, name, accuracy in found}
+    for name, least in (("ewc+task-layers", 0.75), ("pnn", 0.85)):
+        assert runs["torch", name] == pytest.approx(runs["tensorflow", name], abs=0.01)
+        assert runs["torch", name] > least
+    assert out.count("shared ") == 2
+    assert len(re.findall(r"^head +task \d", out, re.M)) == 4 * 5
+    assert len(re.findall(r"^task ", out, re.M)) == 4 * 5
