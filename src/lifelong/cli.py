@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+import typer.rich_utils
 from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
@@ -28,6 +29,7 @@ from . import data as datasets_module
 from .errors import KnownFailure, LifelongError, NotPromoted, at_least, unknown
 from .files import sweep, write
 from .interrupts import SAYS, leave, signals
+from .language import language, tr
 from .method import part_names
 from .names import printable
 from .result import Result, bundle, read
@@ -83,7 +85,7 @@ def _interrupt(number: int, frame: Any) -> None:
 
 def _command() -> int:
     try:
-        code = app(standalone_mode=False)
+        code = _program()(standalone_mode=False)
     except KeyboardInterrupt:
         code = 130
     except TimeUp as stop:
@@ -107,6 +109,23 @@ def _command() -> int:
     if code == 130:
         warn(SAYS)
     return code if isinstance(code, int) else 0
+
+
+def _program() -> Any:
+    """All commands, with their help in the reader's language."""
+    made: Any = typer.main.get_command(app)
+    if language() == "zh":
+        typer.rich_utils.OPTIONS_PANEL_TITLE = "选项"
+        typer.rich_utils.ARGUMENTS_PANEL_TITLE = "参数"
+        typer.rich_utils.COMMANDS_PANEL_TITLE = "命令"
+        typer.rich_utils.DEFAULT_STRING = "[默认：{}]"
+        typer.rich_utils.REQUIRED_LONG_STRING = "[必填]"
+        made.epilog = tr(made.epilog)
+        for command in (made, *made.commands.values()):
+            command.help = tr(command.help)
+            for parameter in command.params:
+                parameter.help = tr(parameter.help)
+    return made
 
 
 def say(text: object = "") -> None:

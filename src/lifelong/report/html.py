@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..files import write as write_file
+from ..language import language, tr
 from ..metrics import PLAIN
 from ..names import printable, short
 from . import figures
@@ -151,7 +152,7 @@ def page(results: dict[str, Any]) -> tuple[str, list[Plot]]:
     bodies = [section.body(heading=len(found) > 1) for section in sections]
     css = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     html = f"""<!DOCTYPE html>
-<html lang="en">
+<html lang="{language()}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -217,7 +218,7 @@ def _contents(sections: list[Section], several: bool) -> str:
             links.append((f"{section.prefix}group", section.group.title))
         else:
             links += section.headings
-    links += [("formulas", "What the numbers mean"), ("reproduce", "How to reproduce")]
+    links += [("formulas", tr("What the numbers mean")), ("reproduce", tr("How to reproduce"))]
     return "\n".join(f'<a href="#{anchor}">{safe(text)}</a>' for anchor, text in links)
 
 
@@ -230,7 +231,7 @@ def table(
 ) -> str:
     """A table of cells that are HTML already; columns that hold nothing are left out."""
     kept = [k for k in range(len(header)) if k == 0 or any(row[k] != DASH for row in body)]
-    head = "".join(f'<th scope="col">{header[k]}</th>' for k in kept)
+    head = "".join(f'<th scope="col">{tr(header[k])}</th>' for k in kept)
     lines = []
     for row, mark in zip(body, marks or [""] * len(body), strict=True):
         cells = "".join(f"<td>{row[k]}</td>" for k in kept[1:])
@@ -294,8 +295,8 @@ class Section:
         for anchor, title, make in parts:
             if content := make():
                 anchor = f"{self.prefix}{anchor}"
-                self.headings.append((anchor, title))
-                html.append(f'<section>\n<h2 id="{anchor}">{title}</h2>\n{content}</section>')
+                self.headings.append((anchor, tr(title)))
+                html.append(f'<section>\n<h2 id="{anchor}">{tr(title)}</h2>\n{content}</section>')
         return "\n".join(html)
 
     # Figures
@@ -697,7 +698,7 @@ def _formulas() -> str:
         for name, (formula, meaning) in FORMULAS.items()
     )
     return (
-        '<section>\n<h2 id="formulas">What the numbers mean</h2>\n'
+        '<section>\n<h2 id="formulas">' + tr("What the numbers mean") + "</h2>\n"
         "<p>R[i, j] is the accuracy on task j after learning task i, of T tasks, by the scenario's"
         " own rule. Every summary follows from R, or from evaluations inside tasks, by these"
         " formulas. The output space says which classes could be answered when R was measured: all"
@@ -730,7 +731,7 @@ def _reproduce(found: list[Group]) -> str:
     )
     order_rows = [[safe(f"{t}, seed {s}"), safe(order)] for t, s, order in orders]
     return (
-        '<section>\n<h2 id="reproduce">How to reproduce</h2>\n'
+        '<section>\n<h2 id="reproduce">' + tr("How to reproduce") + "</h2>\n"
         f"<pre>{chr(10).join(map(safe, commands))}</pre>\n"
         + table(["of these runs", "value"], facts, css="text")
         + "<h3>Hyper-parameters</h3>\n"
