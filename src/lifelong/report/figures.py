@@ -445,7 +445,7 @@ def timeline(R: np.ndarray, names: list[str], title: str) -> Figure | None:
     figure, (ax,) = new(max(4.0, width), max(2.4, height))
     ax.grid(False)
     ax.patch.set(hatch="////", edgecolor=GRID, linewidth=0)
-    edge = {"edgecolor": PAPER, "linewidth": 1.0} if n <= 40 else {}
+    edge: Any = {"edgecolor": PAPER, "linewidth": 1.0} if n <= 40 else {}
     ax.pcolormesh(
         np.ma.masked_invalid(R.T), cmap="Blues", vmin=0, vmax=1, rasterized=n > 40, **edge
     )  # fmt: skip
