@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["LIFELONG_LANG"] = "en"  # whatever the locale is
 
 import helpers
 import pytest

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import jsonschema
 import numpy as np
 import pytest
 from helpers import start, wait_for
+
+import lifelong as ll
+from lifelong import cli
 
 SCHEMA = json.loads((files("lifelong") / "results.schema.json").read_text())
 
@@ -485,3 +489,47 @@ def test_workers_die_with_their_parent(tmp_path):
             return True
 
     wait_for(lambda: all(gone(pid) for pid in workers), seconds=20)
+
+
+def test_the_version_and_the_exit_codes_are_told(lifelong):
+    assert lifelong("--version") == (0, f"lifelong {ll.__version__}\n", "")
+    code, out, _ = lifelong("--help")
+    words = " ".join(out.split())
+    assert code == 0
+    for told in ("0 done", "2 the input", "3 the time limit", "4 an update", "130 and 143"):
+        assert told in words
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 300])
+def test_a_table_is_as_wide_as_the_terminal_and_cuts_nothing(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(cli.Console, "is_terminal", True)
+    monkeypatch.setenv("TERM", "xterm")
+    table = cli._columns("method", "accuracy", "memory", folded=["method"])
+    table.add_row("a-method with a long name of 46 letters, folded", "93.5 ± 0.6", "404.5 kB")
+    cli.show_table(table)
+    lines = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out).splitlines()
+    assert "93.5 ± 0.6  404.5 kB" in lines[1]
+    assert "…" not in "".join(lines)
+    assert (
+        "".join(line[: lines[0].index("accuracy")].strip() for line in lines[1:]).replace(" ", "")
+        == "a-methodwithalongnameof46letters,folded"
+    )
+    assert max(map(len, map(str.rstrip, lines))) <= max(width, 34)
+
+
+def test_what_a_program_reads_is_on_one_line(capsys):
+    table = cli._columns("method", "memory", folded=["method"])
+    table.add_row("x" * 300, "404.5 kB")
+    cli.show_table(table)
+    assert f"{'x' * 300}  404.5 kB" in capsys.readouterr().out
+
+
+def test_tensorflow_says_nothing_of_its_own(tmp_path):
+    pytest.importorskip("tensorflow")
+    env = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    code = "import lifelong.backends.tensorflow as t; t.tf.constant(1) + 1"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (b"", b"")

@@ -324,7 +324,7 @@ def test_runs_over_other_data_of_the_same_name_are_never_mixed(undrawn):
         ({"fingerprint": "a", "tasks": ["1", "2"]}, {"fingerprint": "a", "tasks": ["3", "4"]}),
         ({"stream": {"seed": 1}}, {"stream": {"seed": 2}}),  # of one seed of the learner
         ({"stream": {"angles": [0, 45]}}, {"stream": {"angles": [0, 90]}}),
-        ({"key": "er-1-0a"}, {"key": "er-1-0a+2"}),  # a model that was updated
+        ({"key": "er-1-0a"}, {"key": "ewc-1-0a+2"}),  # a model that was updated
         ({"score": "accuracy"}, {"score": "max(0, r2)"}),
         ({}, {"tasks": ["a", "b", "c"]}),
     ],
@@ -366,14 +366,53 @@ def updates(seed: int, count: int) -> list[dict[str, Any]]:
 
 def test_of_updates_the_last_is_reported_beside_the_run(undrawn):
     found = groups({"schema": 1, "runs": updates(1, 3)})
-    assert [(group.length, group.updated) for group in found] == [(1, False), (4, True)]
+    assert [(group.length, group.updated) for group in found] == [(4, True)]
     page, _ = html.page({"schema": 1, "runs": updates(1, 2)})
     assert Page(page).text.count("These models were updated") == 1
 
 
+def test_a_run_beside_others_that_were_not_updated_stays():
+    found = groups({"schema": 1, "runs": [*updates(1, 2), fake_run("naive", 1, tasks=1)]})
+    assert [(group.length, len(group.runs), group.updated) for group in found] == [
+        (1, 2, False),
+        (3, 1, True),
+    ]
+
+
+def test_eighteen_updates_are_one_time_line_of_guard_sets_and_not_chapters(tmp_path):
+    runs, names = updates(1, 18), [f"2025-{k:02d}" for k in range(1, 20)]
+    for run in runs:
+        count = len(run["tasks"])
+        run |= {"tasks": names[:count], "data": " + ".join(names[:count])}
+    results = {"schema": 1, "runs": runs}
+    page, plots = html.page(results)
+    text = Page(page).text
+    assert "Report: 2025-01 to 2025-19, class scenario" in text
+    assert page.count('id="timeline"') == 1
+    assert "group" not in re.findall(r'<h2 class="(\w+)"', page)
+    (drawn,) = [plot for plot in plots if plot.name.startswith("timeline")]
+    R = np.array(runs[-1]["R"], float)
+    shown = re.findall(r">(\d+)</text>", drawn.svg)
+    assert sorted(map(int, shown)) == sorted(round(100 * v) for v in R[~np.isnan(R)])
+    rows = dict(re.findall(r'<th scope="row">(2025-\d+)</th>(.*?)</tr>', page))
+    assert list(rows) == names
+    learned, best, now, change = re.findall(r"<td>(.*?)</td>", rows["2025-03"])
+    assert (float(learned), float(best)) == pytest.approx((100 * R[2, 2], 100 * max(R[2:, 2])), abs=0.06)
+    assert float(now) == pytest.approx(100 * R[-1, 2], abs=0.06)
+    assert float(change.replace("−", "-")) == pytest.approx(100 * (R[-1, 2] - max(R[2:, 2])), abs=0.06)
+    assert len(report.verdict(results).splitlines()) == 1
+
+
+def test_wide_parts_scroll_inside_themselves_on_a_phone():
+    page, _ = html.page(fake_results(["er", "naive", "joint"], 2))
+    assert page.count("<table") == len(re.findall(r'<div class="scroll"[^>]*><table', page)) > 5
+    assert page.count("<svg") == len(re.findall(r'<div class="scroll"[^>]*><svg', page)) > 5
+    assert ".scroll { overflow-x: auto" in page
+
+
 def test_updates_of_one_model_are_reported_as_far_as_another_has_them():
     found = groups({"schema": 1, "runs": updates(1, 3) + updates(2, 2)})
-    assert [(group.length, len(group.runs)) for group in found] == [(1, 2), (3, 2), (4, 1)]
+    assert [(group.length, len(group.runs)) for group in found] == [(3, 2), (4, 1)]
 
 
 def test_confusion_and_recall_are_matched_by_class_name():

@@ -266,3 +266,28 @@ def test_summary_and_table_show_what_a_terminal_would_act_on():
     shown = str(Result(run))
     assert r"er\x1b[2J on a\r\nb\u202e" in shown
     assert not any(c in shown for c in "\x1b\r\x07\u202e")
+
+
+def test_the_table_names_its_tasks_and_is_continued_where_there_is_no_room():
+    def table(names: list[str], width: int | None = None) -> list[str]:
+        R = [[0.1 * (i + j) if j <= i else None for j in range(len(names))] for i in range(len(names))]
+        return Result({"R": R, "tasks": names}).table(width).splitlines()
+
+    assert table(["january", "一月"]) == [
+        "after \\ on  january   一月",
+        "   january      0.0      -",
+        "      一月     10.0   20.0",
+    ]
+    assert [line.split() for line in table(["the first of all", "b"])] == [
+        ["after", "\\", "on", "1", "2"],
+        ["1", "the", "first", "of", "all", "0.0", "-"],
+        ["2", "b", "10.0", "20.0"],
+    ]
+    narrow = table(["january", "february", "march"], 30)
+    assert all(len(line) <= 30 for line in narrow)
+    assert [line.split()[0] for line in narrow if line[:5] != "after"] == [
+        "january",
+        "february",
+        "march",
+    ] * 2
+    assert "march" in narrow[4]

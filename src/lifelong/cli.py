@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+import typer.rich_utils
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -27,6 +29,7 @@ from . import data as datasets_module
 from .errors import KnownFailure, LifelongError, NotPromoted, at_least, one_of
 from .files import sweep, write
 from .interrupts import SAYS, leave, signals
+from .language import language, tr
 from .names import printable
 from .result import Result, bundle, read
 from .runner import TimeUp, collect
@@ -42,6 +45,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Keep a model learning without losing what it knew, and prove it.",
+    epilog="Exit codes: 0 done; 2 the input is at fault; 3 the time limit was reached; 4 an update was "
+    "not put into use; 130 and 143 interrupted, by Ctrl-C and by kill.",
 )
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -79,7 +84,7 @@ def _interrupt(number: int, frame: Any) -> None:
 
 def _command() -> int:
     try:
-        code = app(standalone_mode=False)
+        code = _program()(standalone_mode=False)
     except KeyboardInterrupt:
         code = 130
     except TimeUp as stop:
@@ -105,6 +110,23 @@ def _command() -> int:
     return code if isinstance(code, int) else 0
 
 
+def _program() -> Any:
+    """All commands, with their help in the reader's language."""
+    made: Any = typer.main.get_command(app)
+    if language() == "zh":
+        typer.rich_utils.OPTIONS_PANEL_TITLE = "选项"
+        typer.rich_utils.ARGUMENTS_PANEL_TITLE = "参数"
+        typer.rich_utils.COMMANDS_PANEL_TITLE = "命令"
+        typer.rich_utils.DEFAULT_STRING = "[默认：{}]"
+        typer.rich_utils.REQUIRED_LONG_STRING = "[必填]"
+        made.epilog = tr(made.epilog)
+        for command in (made, *made.commands.values()):
+            command.help = tr(command.help)
+            for parameter in command.params:
+                parameter.help = tr(parameter.help)
+    return made
+
+
 def say(text: object = "") -> None:
     """Print lines; what a terminal would act on is shown as escapes."""
     print("\n".join(map(printable, str(text).split("\n"))))
@@ -116,8 +138,33 @@ def warn(text: object) -> None:
 
 
 def show_table(table: Table | Group) -> None:
-    """Print a table."""
-    Console(highlight=False).print(table)
+    """Print a table, as wide as the terminal; where that is too narrow for a cell, wider.
+
+    Only columns of names are folded. What is read by a program is not folded at all.
+    """
+    console = Console(highlight=False)
+    least = most = console.width
+    for part in table.renderables if isinstance(table, Group) else [table]:
+        if isinstance(part, Table):
+            for column in part.columns:
+                if column.overflow != "fold":
+                    texts = [column.header, *column.cells]
+                    column.min_width = max(cell_len(str(text)) for text in texts)
+            needs = part.__rich_measure__(console, console.options.update(max_width=_ENDLESS))
+            least, most = max(least, needs.minimum), max(most, needs.maximum)
+    width = least if console.is_terminal else most
+    Console(highlight=False, width=width).print(table)
+
+
+_ENDLESS = 100_000
+
+
+def _columns(*names: str, folded: Sequence[str] = ()) -> Table:
+    """An empty table; what is too long for the terminal in a folded column is continued below."""
+    table = Table(box=None)
+    for name in names:
+        table.add_column(name, overflow="fold" if name in folded else "ellipsis")
+    return table
 
 
 class _Pipe(io.TextIOBase):
@@ -150,6 +197,23 @@ class _Pipe(io.TextIOBase):
     @property
     def encoding(self) -> str:  # type: ignore[override]
         return self.inner.encoding
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from . import __version__
+
+        print(f"lifelong {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    pass
 
 
 def takes_spec(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -205,7 +269,8 @@ def run(spec: Spec, out: Out = None, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(bundle([result])))
         return
-    say(result)
+    say(result.table(Console().width if sys.stdout.isatty() else None))
+    say(result.summary())
     say()
     _report(folder, bundle(read(folder / "results.json")))
     say(f"model: {made.path}" + (f" (version {made.number}, in use)" if made.number > 1 else ""))
@@ -304,11 +369,11 @@ def datasets(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({"datasets": listed, "texts": texts}))
         return
-    table = Table("name", "images", "classes", "description", box=None)
+    table = _columns("name", "images", "classes", "description", folded=["description"])
     for d in listed:
         table.add_row(d["name"], f"{d['images']:,}", str(d["classes"]), d["description"])
     show_table(table)
-    words = Table("texts, for linear methods", "description", box=None)
+    words = _columns("texts, for linear methods", "description", folded=["description"])
     for text in texts:
         words.add_row(text["name"], text["description"])
     show_table(words)
@@ -446,7 +511,7 @@ def update(
         told |= {"promoted": not done.held, "held": done.held, "warnings": done.warnings}
         print(json.dumps(told | {"repeated": done.repeated} | bundle([done.result])))
         return code
-    table = Table("guard set", "before", "after", "change", box=None)
+    table = _columns("guard set", "before", "after", "change", folded=["guard set"])
     for name, before, after in zip(done.names, done.before, done.after, strict=True):
         change = None if before is None or after is None else 100 * (after - before)
         points = "-" if change is None else f"{change:+.1f}"
@@ -473,8 +538,8 @@ def history(folder: Folder, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({"versions": found}))
         return
-    table = Table("version", "made by", "from", "data", "worst change", "state", box=None)
-    table.add_column("at (UTC)", no_wrap=True)
+    heads = ("version", "made by", "from", "data", "worst change", "state", "at (UTC)")
+    table = _columns(*heads, folded=["data"])
     for v in found:
         cells = [v["version"], v["kind"], v["parent"] or "-", v["data"]]
         cells += ["-" if v["worst"] is None else f"{100 * v['worst']:+.1f}", v["state"], v["at"] or "-"]
@@ -645,7 +710,7 @@ def diff(
             )
         )
         return
-    table = Table("before", "after", "rows", box=None)
+    table = _columns("before", "after", "rows", folded=["before", "after"])
     for (before, after), count in found.counts.items():
         table.add_row(Text(printable(str(before))), Text(printable(str(after))), str(count))
     show_table(table)
@@ -683,10 +748,11 @@ def _comparison(content: dict[str, Any]) -> Group:
     from .report.statistics import rows
 
     found = groups(content)
-    tables = [_table(rows(group)) for group in found]
-    for group, table in zip(found, tables, strict=True):
-        table.title = Text(printable(group.title)) if len(found) > 1 else None
-    return Group(*tables)
+    parts: list[Table | Text] = []
+    for group in found:
+        parts += [Text(printable(group.title))] * (len(found) > 1)
+        parts.append(_table(rows(group)))
+    return Group(*parts)
 
 
 def _table(rows: list[Row]) -> Table:
@@ -714,10 +780,8 @@ def _table(rows: list[Row]) -> Table:
         for name, cell in cells.items():
             columns.setdefault(name, []).append(cell)
     kept = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
-    table = Table(box=None, title_justify="left")
-    for name, column in kept.items():
-        width = min(18, max(map(len, column))) if name == "method" else None
-        table.add_column(name, min_width=width, overflow="fold")
+    table = _columns(*kept, folded=["method"])
+    table.columns[0].min_width = min(18, max(map(len, kept["method"])))
     for line in zip(*kept.values(), strict=True):
         table.add_row(*(Text(printable(cell)) for cell in line))
     return table

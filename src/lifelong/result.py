@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 from . import metrics
 from .errors import LifelongError
 from .files import write_json
-from .names import printable
+from .names import printable, short
 from .schema import fault, load
 
 SCHEMA = 1
@@ -75,13 +77,32 @@ class Result:
         )
         return "\n".join(map(printable, lines))
 
-    def table(self) -> str:
-        """R in percent, a line for each task learned."""
-        names = [str(j + 1) for j in range(len(self.R))]
-        lines = ["after \\ on" + "".join(f"{name:>7}" for name in names)]
-        for i, row in enumerate(self.R):
-            cells = "".join("      -" if np.isnan(v) else f"{100 * v:7.1f}" for v in row)
-            lines.append(f"{names[i]:>10}{cells}")
+    def table(self, width: int | None = None) -> str:
+        """R in percent, a line for each task learned, with the tasks' names.
+
+        Where names have more than 12 characters, columns are numbered. Lines of more than ``width``
+        characters are continued below, with the tasks that have no room.
+        """
+        R, corner = self.R, "after \\ on"
+        rows = [short(name, 40) for name in self.data["tasks"]]
+        heads = rows
+        if max(map(_cells, rows)) > 12:
+            heads = [str(j + 1) for j in range(len(rows))]
+            rows = [f"{number} {name}" for number, name in zip(heads, rows, strict=True)]
+        first = max(map(_cells, [corner, *rows]))
+        wide = [max(7, _cells(head) + 2) for head in heads]
+        lines, start = [], 0
+        while start < len(heads):
+            end = start + 1
+            while end < len(heads) and first + sum(wide[start : end + 1]) <= (width or math.inf):
+                end += 1
+            shown = range(start, end)
+            lines.append(_right(corner, first) + "".join(_right(heads[j], wide[j]) for j in shown))
+            for name, row in zip(rows, R, strict=True):
+                cells = ["-" if np.isnan(row[j]) else f"{100 * row[j]:.1f}" for j in shown]
+                told = (_right(cell, wide[j]) for cell, j in zip(cells, shown, strict=True))
+                lines.append(_right(name, first) + "".join(told))
+            start = end
         return "\n".join(lines)
 
     def report(self, path: str | Path) -> Path:
@@ -96,6 +117,15 @@ class Result:
 
     def __str__(self) -> str:
         return f"{self.table()}\n{self.summary()}"
+
+
+def _cells(text: str) -> int:
+    """Columns of a terminal that the text fills: Han characters take two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _right(text: str, width: int) -> str:
+    return " " * (width - _cells(text)) + text
 
 
 def bundle(results: Sequence[Result]) -> dict[str, Any]:

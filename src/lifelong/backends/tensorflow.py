@@ -10,9 +10,15 @@ from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # before Keras is imported
 
-import keras
 import numpy as np
-import tensorflow as tf
+
+from .quiet import quiet
+
+with quiet():
+    import keras
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()  # looks for devices, and tells of those it lacks
 
 from ..batch import Batch, Outputs, Step
 from ..errors import LifelongError, unknown

@@ -434,6 +434,42 @@ def heat_map(values: np.ndarray, names: list[str], title: str, across: str, down
     return figure
 
 
+def timeline(R: np.ndarray, names: list[str], title: str) -> Figure | None:
+    """R turned: guard sets down, updates across, the last framed; numbered up to 40 updates."""
+    if np.isnan(R).all():
+        return None
+    n = len(R)
+    shown = [short(name, 16) for name in names]
+    side = 0.36 if n <= 40 else 14 / n
+    width, height = 1.6 + side * n, 1.5 + 0.72 * side * n
+    figure, (ax,) = new(max(4.0, width), max(2.4, height))
+    ax.grid(False)
+    ax.patch.set(hatch="////", edgecolor=GRID, linewidth=0)
+    edge: Any = {"edgecolor": PAPER, "linewidth": 1.0} if n <= 40 else {}
+    ax.pcolormesh(
+        np.ma.masked_invalid(R.T), cmap="Blues", vmin=0, vmax=1, rasterized=n > 40, **edge
+    )  # fmt: skip
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    places = ticks(n, 40)
+    middles = np.array(places) + 0.5
+    texts = [shown[i] for i in places]
+    ax.set_xticks(middles, texts, rotation=90 * (max(map(len, texts)) > 3))
+    ax.set_yticks(middles, texts)
+    ax.tick_params(length=0, labelsize=9)
+    ax.set(title=named(title), xlabel="after", ylabel="guard set")
+    ax.invert_yaxis()
+    ax.plot([n - 1, n, n, n - 1, n - 1], [0, 0, n, n, 0], color=INK, linewidth=1.4, clip_on=False)
+    if n <= 40:
+        for i, j in zip(*np.nonzero(~np.isnan(R)), strict=True):
+            color = "#ffffff" if R[i, j] > 0.55 else "#101820"
+            cell = ax.text(
+                i + 0.5, j + 0.5, percent(R[i, j], 0), ha="center", va="center", fontsize=8, color=color
+            )
+            cell.set_in_layout(False)
+    return figure
+
+
 def forgetting(group: Group, look: dict[str, Look]) -> Figure | None:
     """The forgetting of each task: dots side by side, or lines where there are many tasks."""
     figure, (ax,) = new(height=max(3.6, 0.25 * len(group.entries) + 0.8))

@@ -191,8 +191,16 @@ class Group:
     @property
     def title(self) -> str:
         """Such as "mnist-5k, class scenario", and what else tells it from other groups."""
-        title = f"{short(self.data)}, {self.scenario} scenario"
+        title = f"{self.name}, {self.scenario} scenario"
         return title if self.alone else f"{title}, {self.rest}"
+
+    @property
+    def name(self) -> str:
+        """The data, as people read it: of updates, from the first to the last."""
+        parts = self.data.split(" + ")
+        if not self.updated or len(parts) < 3:
+            return short(self.data)
+        return f"{short(parts[0], 50)} to {short(parts[-1], 50)}"
 
     @property
     def runs(self) -> list[Run]:
@@ -247,11 +255,11 @@ class Group:
         names = {name for order in orders for name in order}
         return sorted(names, key=lambda n: (not n.isdecimal(), int(n) if n.isdecimal() else 0, n))
 
-    def task_names(self, limit: int = 12) -> list[str]:
+    def task_names(self, limit: int = 12, longest: int = 7) -> list[str]:
         """Task names where every seed has the same and they are short; numbers otherwise."""
         names = self.runs[0]["tasks"]
         alike = all(run["tasks"] == names for run in self.runs)
-        if alike and len(names) <= limit and max(map(len, names)) <= 7:
+        if alike and len(names) <= limit and max(map(len, names)) <= longest:
             return list(names)
         return [str(i + 1) for i in range(len(names))]
 
@@ -259,7 +267,7 @@ class Group:
 def groups(results: dict[str, Any]) -> list[Group]:
     """The groups of comparable runs, in order of appearance.
 
-    Left out are updates that later ones of the same models continue: those hold their R.
+    Left out are runs and updates that later updates of the same models continue: those hold their R.
     """
     if results.get("schema") != 1:
         raise LifelongError(f"results of schema {results.get('schema')!r}: this version reads 1")
@@ -304,9 +312,8 @@ def groups(results: dict[str, Any]) -> list[Group]:
 
 
 def _continued(by_settings: dict[tuple, dict[int, Run]], parents: set[str]) -> bool:
-    """Whether all of these are updates, and of each there is the next."""
-    runs = [run for by_seed in by_settings.values() for run in by_seed.values()]
-    return all(_updated(run) and run["key"] in parents for run in runs)
+    """Whether of each of these models there is a later update."""
+    return all(run["key"] in parents for by_seed in by_settings.values() for run in by_seed.values())
 
 
 def _first(by_settings: dict[tuple, dict[int, Run]]) -> Run:

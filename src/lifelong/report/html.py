@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..files import write as write_file
+from ..language import language, tr
 from ..metrics import PLAIN
 from ..names import printable, short
 from . import figures
@@ -145,12 +147,12 @@ def page(results: dict[str, Any]) -> tuple[str, list[Plot]]:
     sections = [
         Section(group, look, f"{n}-" if len(found) > 1 else "") for n, group in enumerate(found, 1)
     ]
-    names = [group.title for group in found] if len(found) == 1 else [g.data for g in found]
-    title = f"Report: {', '.join(short(name) for name in dict.fromkeys(names))}"
+    names = [group.title for group in found] if len(found) == 1 else [g.name for g in found]
+    title = f"Report: {', '.join(dict.fromkeys(names))}"
     bodies = [section.body(heading=len(found) > 1) for section in sections]
     css = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     html = f"""<!DOCTYPE html>
-<html lang="en">
+<html lang="{language()}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -216,7 +218,7 @@ def _contents(sections: list[Section], several: bool) -> str:
             links.append((f"{section.prefix}group", section.group.title))
         else:
             links += section.headings
-    links += [("formulas", "What the numbers mean"), ("reproduce", "How to reproduce")]
+    links += [("formulas", tr("What the numbers mean")), ("reproduce", tr("How to reproduce"))]
     return "\n".join(f'<a href="#{anchor}">{safe(text)}</a>' for anchor, text in links)
 
 
@@ -229,7 +231,7 @@ def table(
 ) -> str:
     """A table of cells that are HTML already; columns that hold nothing are left out."""
     kept = [k for k in range(len(header)) if k == 0 or any(row[k] != DASH for row in body)]
-    head = "".join(f'<th scope="col">{header[k]}</th>' for k in kept)
+    head = "".join(f'<th scope="col">{tr(header[k])}</th>' for k in kept)
     lines = []
     for row, mark in zip(body, marks or [""] * len(body), strict=True):
         cells = "".join(f"<td>{row[k]}</td>" for k in kept[1:])
@@ -274,7 +276,9 @@ class Section:
             ("comparison", "Comparison", self.comparison),
             ("curves", "Accuracy while learning", self.curves),
             ("progressive", "Row by row, in the order of time", self.progressive),
-            ("matrices", "Accuracy on every task after every task", self.matrices),
+            ("timeline", "Every guard set after every update", self.timeline)
+            if self.group.updated
+            else ("matrices", "Accuracy on every task after every task", self.matrices),
             ("forgetting", "Forgetting, task by task", self.forgetting),
             ("cost", "Cost", self.cost),
             ("awareness", "Knowing the task", self.awareness),
@@ -291,8 +295,8 @@ class Section:
         for anchor, title, make in parts:
             if content := make():
                 anchor = f"{self.prefix}{anchor}"
-                self.headings.append((anchor, title))
-                html.append(f'<section>\n<h2 id="{anchor}">{title}</h2>\n{content}</section>')
+                self.headings.append((anchor, tr(title)))
+                html.append(f'<section>\n<h2 id="{anchor}">{tr(title)}</h2>\n{content}</section>')
         return "\n".join(html)
 
     # Figures
@@ -488,6 +492,41 @@ class Section:
         )
         return note + made if made else ""
 
+    def timeline(self) -> str:
+        """Of models that were updated: guard sets down, updates across, and where each stands now."""
+        tasks = self.group.task_names(limit=10**6, longest=40)
+        made = []
+        for n, entry in enumerate(self.group.entries, 1):
+            R = entry.R()
+            made.append(
+                self.figure(
+                    f"timeline-{n}-{_slug(entry.method)}",
+                    f"{entry.name}: accuracy on each guard set (rows) after each update (columns).",
+                    functools.partial(figures.timeline, R, tasks, entry.label),
+                )
+            )
+            made.append(self.standing(R, tasks))
+        note = (
+            '<p class="note">The accuracy in percent on each guard set (row) after each update'
+            " (column), in the order of time; the last column is how the model is now. A cell left of"
+            " a guard set's own update was measured before its data was learned.</p>\n"
+        )
+        return note + "".join(made)
+
+    def standing(self, R: np.ndarray, tasks: list[str]) -> str:
+        """Each guard set: when its data was learned, at its best, and now."""
+        body = []
+        for j, name in enumerate(tasks):
+            column = R[j:, j]
+            best = float(np.nanmax(column)) if not np.isnan(column).all() else None
+            now = None if np.isnan(R[-1, j]) else float(R[-1, j])
+            change = None if best is None or now is None else now - best
+            body.append(
+                [safe(name), percent(float(R[j, j])), percent(best), percent(now), signed(change)]
+            )
+        header = ["guard set", "when learned, %", "best, %", "now, %", "now minus best"]
+        return table(header, body)
+
     def forgetting(self) -> str:
         values = ", ".join(
             f"{e.name} {percent(mean)}"
@@ -618,8 +657,8 @@ class Section:
 
 _UPDATED = (
     "These models were updated: from the first update on, each task is judged on up to 1,000 of its"
-    " test rows, before and after the update. Costs are those of the last update. Updates before it are"
-    " in the result file; their accuracies are rows of this R."
+    " test rows, before and after the update. Costs are those of the last update."
+    " The run and the updates before it are in the result file; their accuracies are rows of this R."
 )
 _COSTS = (
     "seconds",
@@ -659,7 +698,7 @@ def _formulas() -> str:
         for name, (formula, meaning) in FORMULAS.items()
     )
     return (
-        '<section>\n<h2 id="formulas">What the numbers mean</h2>\n'
+        '<section>\n<h2 id="formulas">' + tr("What the numbers mean") + "</h2>\n"
         "<p>R[i, j] is the accuracy on task j after learning task i, of T tasks, by the scenario's"
         " own rule. Every summary follows from R, or from evaluations inside tasks, by these"
         " formulas. The output space says which classes could be answered when R was measured: all"
@@ -692,7 +731,7 @@ def _reproduce(found: list[Group]) -> str:
     )
     order_rows = [[safe(f"{t}, seed {s}"), safe(order)] for t, s, order in orders]
     return (
-        '<section>\n<h2 id="reproduce">How to reproduce</h2>\n'
+        '<section>\n<h2 id="reproduce">' + tr("How to reproduce") + "</h2>\n"
         f"<pre>{chr(10).join(map(safe, commands))}</pre>\n"
         + table(["of these runs", "value"], facts, css="text")
         + "<h3>Hyper-parameters</h3>\n"

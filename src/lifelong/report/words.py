@@ -79,7 +79,7 @@ def verdict_of(group: Group) -> str:
 
 def _where(group: Group) -> str:
     rest = count(group.length, "task") if group.alone else group.rest
-    return f"On {short(group.data)} ({group.scenario} scenario, {rest})"
+    return f"On {group.name} ({group.scenario} scenario, {rest})"
 
 
 def _references(group: Group) -> list[str]:
