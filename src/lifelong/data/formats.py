@@ -56,6 +56,8 @@ class Reading:
     """Columns that are not read."""
     needs: bool = True
     """Whether the columns to drop must be there."""
+    must: tuple[str, ...] = ()
+    """Columns without which nothing is read (JSONL: in its first lines)."""
     most_columns: int = COLUMNS
     """Different keys of a JSONL file that are read, at most."""
 
@@ -84,12 +86,34 @@ class Reading:
         for name in self.drop if self.needs else ():
             if name not in names:
                 raise unknown(f"column to drop from {file}:", name, names)
+        self.requires(names, file)
         kept = [name for name in names if self.keeps(name)]
         named(kept, file)
         return kept
 
+    def requires(self, names: Collection[str], file: Path | str) -> None:
+        """Refuse a file without a column that must be there."""
+        for name in self.must:
+            if name not in names:
+                raise no_column(name, names, file)
+
 
 PLAIN = Reading()
+
+
+def no_column(name: str, names: Collection[str], file: Path | str) -> LifelongError:
+    """The error for a column that is not there."""
+    only = next(iter(names)) if len(names) == 1 else ""
+    for sep in (";", "\t", ",", "|"):
+        if sep in only:
+            return LifelongError(
+                f"{file} has the one column {only!r}: tell what separates columns, --sep {sep!r}"
+            )
+    return unknown("column", name, list(names)[:MOST_NAMES])
+
+
+MOST_NAMES = 1000
+"""Names of columns that an error looks through."""
 
 
 def checked_how(how: Any, name: str) -> dict[str, Any]:
@@ -236,9 +260,10 @@ def reading(file: Path | str) -> Iterator[None]:
             raise LifelongError(f"{file} holds no rows: give it a header and rows") from None
         if isinstance(error, MemoryError):
             raise LifelongError(f"{file} takes more memory than there is: split it") from None
-        if isinstance(error, UnicodeDecodeError) and error.encoding != "utf-8":
-            raise LifelongError(f"{file} is not {error.encoding}: give its own --encoding") from None
-        if isinstance(error, UnicodeDecodeError) or "invalid UTF8" in str(error):
+        utf8 = getattr(error, "encoding", "") == "utf-8" or "invalid UTF8" in str(error)
+        if isinstance(error, UnicodeError) and not utf8:
+            raise LifelongError(f"{file} is of another encoding: give its own --encoding") from None
+        if utf8:
             raise LifelongError(f"{file} {NO_UTF8}") from None
         raise LifelongError(f"cannot read {file}: {first_line(error)} (is it whole?)") from None
 
@@ -430,6 +455,8 @@ def json_tables(lines: IO[bytes], name: Path | str, how: Reading = PLAIN) -> Ite
         for row in found:
             missing.difference_update(row)
             known.update(dict.fromkeys(filter(how.keeps, row)))
+        if rows == len(found) > 0:
+            how.requires(dict.fromkeys(key for row in found for key in row), name)
         if len(known) > columns:
             raise LifelongError(
                 f"{name} has more than {columns:,} different keys, each a column of all rows: "

@@ -28,6 +28,7 @@ from .formats import (
     form,
     json_table,
     listed,
+    no_column,
     parquet_rows,
     parquet_tables,
     regular,
@@ -266,16 +267,16 @@ def read_rows(
     inputs = how.columns
     if inputs:
         others = [*wanted, *([] if also is None else [also]), *([] if "id" in how.drop else ["id"])]
-        how = replace(how, columns=(*inputs, *others))
+        how = replace(how, columns=(*inputs, *others), must=inputs)
     if not labelled:
         dropped = {*how.drop, "id"} - {also, *wanted}
         how = replace(how, drop=tuple(dropped), needs=False)
     fixed += [*text, *dates, *([] if also is None else [also])]
     sources = [_open(files[0], fixed, how)]
     _no_stray_text(sources[0], fixed)
-    for column in (*inputs, *dates):
+    for column in dates:
         if column not in sources[0].schema.names:
-            raise _no_column(column, sources[0].schema.names, files[0])
+            raise no_column(column, sources[0].schema.names, files[0])
     fixed += [] if text else sources[0].text
     sources += [_open(file, fixed, how) for file in files[1:]]
     task = None
@@ -312,7 +313,7 @@ def gather(
         _same(names, source.schema.names, str(source.file), str(first.file))
     for column in (*(wanted if labelled else ()), *(() if by is None else (by,))):
         if column not in names:
-            raise _no_column(column, names, first.file)
+            raise no_column(column, names, first.file)
     own_id = labelled and "id" in names and "id" not in wanted
     others = {*wanted, by} | ({"id"} if own_id else set())
     columns = [column for column in names if column not in others]
@@ -354,7 +355,7 @@ def unlabelled_rows(
 def column_of(source: Source, name: str) -> list[Any]:
     """The values of a column, as they are."""
     if name not in source.schema.names:
-        raise _no_column(name, source.schema.names, source.file)
+        raise no_column(name, source.schema.names, source.file)
     return values_of(source.read([name]).column(name), name, source)
 
 
@@ -471,15 +472,6 @@ def _same(names: Sequence[str], others: Sequence[str], where: str, first: str) -
         raise LifelongError(f"{where} has a column {extra!r} that {first} has not: remove it")
 
 
-def _no_column(name: str, names: list[str], file: Path | str) -> LifelongError:
-    for sep in (";", "\t", ",", "|") if len(names) == 1 else ():
-        if sep in names[0]:
-            return LifelongError(
-                f"{file} has the one column {names[0]!r}: tell what separates columns, --sep {sep!r}"
-            )
-    return unknown("column", name, names)
-
-
 def names_of(source: Source, name: str, first: int = 1, empty: bool = False) -> np.ndarray:
     """A column as names, ``object [n]``; whole numbers lose a trailing ".0".
 
@@ -488,7 +480,7 @@ def names_of(source: Source, name: str, first: int = 1, empty: bool = False) -> 
     from pyarrow import types
 
     if name not in source.schema.names:
-        raise _no_column(name, source.schema.names, source.file)
+        raise no_column(name, source.schema.names, source.file)
     column = source.read([name]).column(name)
     if types.is_nested(column.type):
         raise LifelongError(
@@ -543,7 +535,7 @@ def integers_of(source: Source, name: str) -> np.ndarray:
     from pyarrow import ArrowInvalid, int64, types
 
     if name not in source.schema.names:
-        raise _no_column(name, source.schema.names, source.file)
+        raise no_column(name, source.schema.names, source.file)
     values = source.read([name]).column(name)
     wrong = LifelongError(
         f"column {name!r} of {source.file} must hold integers from 0: change or rename it"

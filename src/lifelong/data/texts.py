@@ -22,6 +22,7 @@ from .formats import (
     expanded,
     form,
     json_tables,
+    no_column,
     opened,
     parquet_rows,
     parquet_tables,
@@ -112,7 +113,7 @@ def unlabelled_texts(
     Each is ``[n]``; a label that is empty is None.
     """
     names = [text, target] + ([] if also is None else [also])
-    sources = open_tables(path, names, _only(how, *names))
+    sources = open_tables(path, names, _only(how, [text, *names[2:]], target))
     x = np.concatenate([_content(source, text) for source in sources])
     passed = None if also is None else [v for source in sources for v in column_of(source, also)]
     if not all(target in source.schema.names for source in sources):
@@ -121,10 +122,10 @@ def unlabelled_texts(
     return x, labels, passed
 
 
-def _only(how: Reading, *names: str | None) -> Reading:
-    """To read these columns alone."""
-    kept = tuple(name for name in names if name is not None and name not in how.drop)
-    return replace(how, columns=kept or ("text",), drop=(), needs=False)
+def _only(how: Reading, must: Sequence[str], *others: str) -> Reading:
+    """To read these columns alone, and to refuse a file that lacks one that must be there."""
+    more = (name for name in others if name not in how.drop)
+    return replace(how, columns=(*must, *more), drop=(), needs=False, must=tuple(must))
 
 
 def published(name: str) -> Dataset:
@@ -201,7 +202,7 @@ def blocks(
     """
     first = 1
     how = Reading(sep, encoding, (), tuple(drop), most_columns=most_columns)
-    for source in _sources(path, _only(how, text, target, "id")):
+    for source in _sources(path, _only(how, (text, target), "id")):
         rows = _content(source, text, first), names_of(source, target, first)
         own = "id" in source.schema.names and "id" not in (text, target)
         yield (*rows, integers_of(source, "id")) if own else rows
@@ -255,7 +256,7 @@ def _rows(
 ) -> Table:
     """The rows of files: texts, labels, tasks, ids."""
     names = [text, target] if by is None else [text, target, by]
-    sources = open_tables(paths, names, _only(how, *names, "id"))
+    sources = open_tables(paths, names, _only(how, names, "id"))
     many = len(sources) > 1 or not isinstance(paths, str | Path) or expanded(paths).is_dir()
     task = None
     if many and by is None:
@@ -270,7 +271,7 @@ def _content(source: Source, name: str, first: int = 1) -> np.ndarray:
     from pyarrow import types
 
     if name not in source.schema.names:
-        raise unknown("column", name, source.schema.names)
+        raise no_column(name, source.schema.names, source.file)
     column = source.read([name]).column(name)
     if not (types.is_string(column.type) or types.is_large_string(column.type)):
         raise LifelongError(f"column {name!r} of {source.file} holds {column.type}: name one of texts")
