@@ -102,10 +102,12 @@ def table(
             test, target, by, how, encoder=encoder, text=text, dates=dates, first_id=first_id
         )
         _same(rows.columns, held.columns, "the test set", "the training set")
-    made = encoded(name or title(path), rows, held, by or "task", scale, missing, encoder, dates=dates)
-    told = {"target": target if isinstance(target, str) else list(target), "by": by}
+    told: dict[str, Any] = {"target": target if isinstance(target, str) else list(target), "by": by}
     told |= {"sep": sep, "encoding": encoding, "columns": list(columns), "drop": list(drop)}
-    return replace(made, how=told, unseen=rows.unseen(encoder) if encoder is not None else {})
+    made = encoded(
+        name or title(path), rows, held, by or "task", scale, missing, encoder, dates=dates, how=told
+    )
+    return made if encoder is None else replace(made, unseen=rows.unseen(encoder))
 
 
 def encoded(
@@ -118,6 +120,7 @@ def encoded(
     encoder: Encoder | None = None,
     classes: Sequence[object] | None = None,
     dates: Collection[str] = (),
+    how: dict[str, Any] | None = None,
 ) -> Dataset:
     """The data set of labelled rows; see :func:`table`."""
     if not rows.columns:
@@ -130,7 +133,7 @@ def encoded(
     def data(encoder: Encoder, refit: Callable[[np.ndarray], Dataset] | None = None) -> Dataset:
         x, x_test = rows.encode(encoder, train.id), (held or rows).encode(encoder, test.id)
         parts = Samples(x=x, **train.columns), Samples(x=x_test, **test.columns)
-        return Dataset(name, *parts, known, encoder, refit, rows.own_ids)
+        return Dataset(name, *parts, known, encoder, refit, rows.own_ids, how or {})
 
     def fit(ids: np.ndarray) -> Dataset:
         """Learn from these rows, unless a stream finds that its first task has others."""
