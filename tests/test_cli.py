@@ -326,7 +326,7 @@ def test_a_folder_of_images(lifelong, tmp_path):
     assert code == 0
     assert json.loads(out)["accuracy"] == 1
     code, out, _ = lifelong("predict", "m", "loose", "--json")
-    assert json.loads(out) == {"predictions": ["light"] * 3, "accuracy": None}
+    assert json.loads(out) == {"predictions": ["light"] * 3, "accuracy": None, "unseen": {}}
     code, out, _ = lifelong("update", "m", "april", "--json")
     assert code == 0
     assert json.loads(out)["guards"][-1]["before"] == 0  # its only class did not exist

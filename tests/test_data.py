@@ -623,7 +623,7 @@ def test_a_separate_test_folder(tmp_path, write):
         ("a,label", "holds no rows"),
         ("a,label\n", "holds no rows"),
         ("a,lable\n1,x\n", "unknown column 'label': did you mean 'lable'?"),
-        ("a;label\n1;x\n", "separate columns by commas"),
+        ("a;label\n1;x\n", "tell what separates columns, --sep ';'"),
         ("a,a,label\n1,2,x\n", "has 2 columns called 'a'"),
         (",a,label\n0,1,x\n", "index=False"),
         ("a,label\n1,x\n2\n", "Expected 2 columns, got 1"),
@@ -631,12 +631,12 @@ def test_a_separate_test_folder(tmp_path, write):
         ("a,label\n,x\n,y\n", "column 'a' of {path} has no value in row 1"),
         ("a,label\n1,x\nnan,y\n", "column 'a' of {path} has no value in row 2"),
         ("a,label\n1,x\n2,\n", "column 'label' of {path} has no value in row 2"),
-        ("a,label\n1,NA\n2,x\n", "column 'label' of {path} has no value in row 1"),
+        ("a,label\n1,\n2,x\n", "column 'label' of {path} has no value in row 1"),
         ("a,label\n1,x\nfoo,y\n2,y\n", "column 'a' of {path} holds 'foo' (row 2), not a number"),
         ("a,label\n2020-01-01,x\n", "holds date32[day], neither numbers nor text"),
         ("a,label\n1,x\n1e300,y\n", "column 'a' of {path} is infinite or beyond float32 in row 2"),
-        (b"a,label\n1,\xff\n", "cannot read {path}"),
-        (b"a,label\xff\n1,2\n", "cannot read {path}"),
+        (b"a,label\n1,\xff\n", "{path} is not UTF-8: give its encoding, as in --encoding latin-1"),
+        (b"a,label\xff\n1,2\n", "{path} is not UTF-8: give its encoding"),
         ("id,a,label\n1,2,x\n1,3,x\n", "id 1 occurs twice"),
         ("id,a,label\n-1,2,x\n", "must hold integers from 0"),
         ("id,a,label\nq,2,x\n", "must hold integers from 0"),
@@ -686,7 +686,7 @@ def test_files_that_are_no_parquet(tmp_path, write):
         assert str(path) in message(error)
     with pytest.raises(LifelongError) as error:
         load(write(a_txt="a,label\n1,x\n"))
-    assert "give a .csv, .jsonl or .parquet file" in message(error)
+    assert "give a .csv, .tsv, .jsonl or .parquet file" in message(error)
 
 
 @pytest.mark.parametrize(

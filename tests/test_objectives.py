@@ -621,7 +621,8 @@ def test_from_a_file_to_an_update_and_a_report(kind, tmp_path):
     assert f"Accuracy stands for {result.data['score']} here" in page
     assert ("RMSE" if kind == "regression" else "macro F1") in page
     assert "average score" in result.summary()
-    answers, accuracy = predict_rows(model, str(tmp_path / "new.npz"), "label", None)
+    found = predict_rows(model, str(tmp_path / "new.npz"))
+    answers, accuracy = found.predictions, found.accuracy
     assert len(answers) == 80
     assert accuracy is None
     again = spec.run(tmp_path / "out")

@@ -33,7 +33,7 @@ from .language import language, tr
 from .names import printable
 from .result import Result, bundle, read
 from .runner import TimeUp, collect
-from .spec import Spec, check
+from .spec import Spec, check, names, separator
 
 if TYPE_CHECKING:
     from .ids import Ids
@@ -53,6 +53,11 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 Out = Annotated[Path | None, typer.Option(help="folder of the runs (default: runs/DATA)")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 Model = Annotated[Path, typer.Argument(help="a model file, or the folder of a run")]
+Target = Annotated[str | None, typer.Option(help="column of the label (default: as it was learned)")]
+TextColumn = Annotated[str | None, typer.Option(help="column of the texts (default: as learned)")]
+Sep = Annotated[str | None, typer.Option(help="CSV: what separates columns (default: as learned)")]
+Encoding = Annotated[str | None, typer.Option(help="CSV, JSONL: of the text (default: as learned)")]
+Drop = Annotated[str | None, typer.Option(help="columns not to read, a,b, beside those of the run")]
 Folder = Annotated[Path, typer.Argument(help="the folder of a run", metavar="DIR")]
 
 
@@ -377,7 +382,9 @@ def datasets(as_json: Json = False) -> None:
     for text in texts:
         words.add_row(text["name"], text["description"])
     show_table(words)
-    print("or a path: a .csv, .jsonl, .parquet or .npz file, a folder with one table for each task,")
+    print(
+        "or a path: a .csv, .tsv, .jsonl, .parquet or .npz file, a folder with one table for each task,"
+    )
     print("or a folder with one folder of images for each class; -: texts in JSONL from standard input")
 
 
@@ -415,10 +422,15 @@ def report(
 @app.command()
 def predict(
     model: Model,
-    data: Annotated[str, typer.Argument(help="a data set's name, a file or a folder")],
-    target: Annotated[str, typer.Option(help="column of the label, if there is one")] = "label",
-    text: Annotated[str, typer.Option(help="column of the texts, for a model of texts")] = "text",
+    data: Annotated[str, typer.Argument(help="a data set's name, a file, a folder; -: standard input")],
+    target: Target = None,
+    text: TextColumn = None,
     task: Annotated[int | None, typer.Option(help="the task's id, in the task scenario")] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="each class's probability too")] = False,
+    id_: Annotated[str | None, typer.Option("--id", help="column to pass through, as an id")] = None,
+    sep: Sep = None,
+    encoding: Encoding = None,
+    drop: Drop = None,
     out: Annotated[Path | None, typer.Option(help="CSV file to write (default: print)")] = None,
     safe_csv: Annotated[
         bool, typer.Option("--safe-csv", help="let no label be a formula of a spreadsheet")
@@ -426,15 +438,30 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict the class of every row."""
-    from .predict import predict_rows
+    from .predict import Asked, predict_rows
 
-    rows, accuracy = predict_rows(model, data, target, task, text)
-    if accuracy is not None:
-        warn(f"accuracy {100 * accuracy:.2f} % on {len(rows)} labelled rows")
+    asked = Asked(target, text, separator(sep), encoding, names(drop), id_)
+    found = predict_rows(model, data, task, asked, proba)
+    rows = found.predictions
+    if found.accuracy is not None:
+        warn(f"accuracy {100 * found.accuracy:.2f} % on {found.labelled} labelled rows")
+    _unseen(found.unseen, len(rows))
     if as_json:
-        print(json.dumps({"predictions": rows, "accuracy": accuracy}))
+        told: dict[str, Any] = {"predictions": rows, "accuracy": found.accuracy}
+        told |= {} if found.ids is None else {"ids": found.ids}
+        if found.probabilities is not None:
+            told |= {"classes": found.classes, "probabilities": found.probabilities.tolist()}
+        print(json.dumps(told | {"unseen": found.unseen}, default=str))
         return
-    table = _csv([("row", "prediction"), *enumerate(rows, 1)], safe_csv)
+    header: list[str] = ["row"]
+    columns: list[list[Any]] = [list(range(1, len(rows) + 1))]
+    if found.ids is not None:
+        header, columns = [*header, str(id_)], [*columns, found.ids]
+    header, columns = [*header, "prediction"], [*columns, rows]
+    if found.probabilities is not None:
+        header += [f"p({name})" for name in found.classes]
+        columns += [[f"{p:.6g}" for p in column] for column in found.probabilities.T.tolist()]
+    table = _csv([header, *zip(*columns, strict=True)], safe_csv)
     if out is not None:
         write(out, table.encode(errors="backslashreplace"))
         warn(f"{len(rows)} predictions: {out}")
@@ -442,6 +469,15 @@ def predict(
         say(table.removesuffix("\n"))
     else:
         print(table.encode(errors="backslashreplace").decode(), end="")
+
+
+def _unseen(counts: dict[str, int], rows: int) -> None:
+    """Say how many rows hold categories that the model does not know."""
+    for name, count in counts.items():
+        warn(
+            f"note: column {name!r} holds a category that the model has not seen "
+            f"in {count} of {rows} rows"
+        )
 
 
 def _csv(rows: Iterable[Sequence[Any]], safe: bool) -> str:
@@ -469,10 +505,15 @@ def _harmless(value: Any) -> Any:
 @app.command()
 def update(
     model: Model,
-    data: Annotated[str, typer.Argument(help="a data set's name, a file or a folder: the next task")],
-    target: Annotated[str, typer.Option(help="column that holds the label")] = "label",
-    text: Annotated[str, typer.Option(help="column of the texts, for a model of texts")] = "text",
+    data: Annotated[
+        str, typer.Argument(help="the next task: a data set's name, a file, a folder; -: standard input")
+    ],
+    target: Target = None,
+    text: TextColumn = None,
     test: Annotated[str | None, typer.Option(help="file with the test set")] = None,
+    sep: Sep = None,
+    encoding: Encoding = None,
+    drop: Drop = None,
     max_drop: Annotated[
         float | None,
         typer.Option(
@@ -488,11 +529,13 @@ def update(
     as_json: Json = False,
 ) -> int:
     """Learn new data as the next task; put the new model into use; show what it cost."""
-    from .predict import fitting
+    from .predict import Asked, fitting
     from .update import update as learn
     from .versions import find
 
-    dataset = fitting(find(model), data, target, test, text)
+    asked = Asked(target, text, separator(sep), encoding, names(drop))
+    dataset = fitting(find(model), data, test, asked)
+    _unseen(dataset.unseen, len(dataset.train) + len(dataset.test))
     done = learn(
         model, dataset, shlex.join(["lifelong", "update", str(model), data]),
         max_drop=max_drop, refuse_new_classes=refuse_new_classes, stage=stage,
@@ -507,6 +550,7 @@ def update(
         ]
         told: dict[str, Any] = {
             "model": str(done.model), "guards": scores, "new_classes": done.new,
+            "unseen": dataset.unseen,
         }  # fmt: skip
         told |= {"promoted": not done.held, "held": done.held, "warnings": done.warnings}
         print(json.dumps(told | {"repeated": done.repeated} | bundle([done.result])))
@@ -687,15 +731,15 @@ def diff(
     model: Model,
     other: Annotated[Path, typer.Argument(help="the model to compare with")],
     data: Annotated[str, typer.Argument(help="a data set's name or a file, answered by both")],
-    target: Annotated[str, typer.Option(help="column of the label, if there is one")] = "label",
-    text: Annotated[str, typer.Option(help="column of the texts, for models of texts")] = "text",
+    target: Target = None,
+    text: TextColumn = None,
     as_json: Json = False,
 ) -> None:
     """Show which predictions differ between two models, by class."""
     from .linear.explain import flips
-    from .predict import answers
+    from .predict import Asked, answers
 
-    found = flips(*answers((model, other), data, target, text))
+    found = flips(*answers((model, other), data, Asked(target, text)))
     if as_json:
         pairs = [{"before": a, "after": b, "rows": n} for (a, b), n in found.counts.items()]
         print(

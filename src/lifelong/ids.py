@@ -8,8 +8,25 @@ from typing import Any
 import numpy as np
 
 from .errors import LifelongError
+from .schema import fault
 
 LARGEST = np.iinfo(np.int64).max
+COUNT = {"type": "integer", "minimum": 0}
+TOLD = {"data": {"type": "string"}, "own": {"type": "boolean"}} | dict.fromkeys(
+    ("first", "last", "rows"), COUNT
+)
+MANIFEST = {
+    "type": "object",
+    "required": ["next", "told"],
+    "properties": {
+        "next": COUNT,
+        "told": {
+            "type": "array",
+            "items": {"type": "object", "required": [*TOLD], "properties": TOLD},
+        },
+    },
+}
+"""What a file says of ids beside their ranges: :meth:`Ids.to_json`."""
 
 
 @dataclass
@@ -88,9 +105,10 @@ class Ids:
         if manifest is None or ranges is None:
             return Ids()
         fine = ranges.dtype == np.int64 and ranges.ndim == 2 and ranges.shape[1] == 2
+        fine = fine and fault(manifest, MANIFEST) is None
         if not fine or (ranges < 0).any() or not np.array_equal(joined(ranges), ranges):
             raise LifelongError("the ids in this file are damaged: restore a copy of it")
-        return Ids(ranges.copy(), int(manifest["next"]), [dict(t) for t in manifest["told"]])
+        return Ids(ranges.copy(), manifest["next"], manifest["told"])
 
 
 def joined(ranges: np.ndarray) -> np.ndarray:

@@ -4,79 +4,191 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, softmax
 
 from . import data as sets
 from .data.encoder import Encoder
+from .data.formats import FORMATS, Reading, form
 from .data.images import unlabelled
 from .data.own import first_line, label_names, numbers, read_npz
-from .data.tables import FORMATS, integers_of, open_tables, unlabelled_rows
+from .data.tables import integers_of, open_tables, unlabelled_rows
 from .errors import LifelongError
+from .evaluation import answerable
 from .learner import Learner
 from .samples import Dataset
 from .store import is_linear, load
 from .versions import find
 
 
-def predict_rows(
-    model: str | Path, data: str, target: str, task: int | None, text: str = "text"
-) -> tuple[list[Any], float | None]:
-    """(the predicted class of every row, the accuracy where the data has labels).
+@dataclass(frozen=True)
+class Asked:
+    """What is said of the files; None: as the model remembers it of those that it learned."""
 
-    Or the objective's other answers: lists of labels, numbers. Of a data set that has a name, its test
-    set; of a folder of images, those in it or in its folders.
+    target: str | None = None
+    text: str | None = None
+    sep: str | None = None
+    encoding: str | None = None
+    drop: tuple[str, ...] = ()
+    """Columns that are not read, beside those of the run."""
+    id: str | None = None
+    """A column to pass through."""
+
+    def after(self, how: dict[str, Any]) -> Asked:
+        """With what the model remembers."""
+        target = how.get("target") if isinstance(how.get("target"), str) else None
+        return Asked(
+            self.target or target or "label",
+            self.text or how.get("text") or "text",
+            self.sep or how.get("sep"),
+            self.encoding or how.get("encoding") or "utf-8",
+            (*how.get("drop", ()), *self.drop),
+            self.id,
+        )
+
+    def reading(self, columns: Sequence[str] = (), also: Sequence[str] = ()) -> Reading:
+        """How the files are read; ``also`` are more columns that are not."""
+        drop = tuple(name for name in (*self.drop, *also) if name not in (self.target, self.id))
+        return Reading(self.sep, self.encoding or "utf-8", tuple(columns), drop, needs=False)
+
+    def refuse(self, data: str) -> None:
+        """Refuse what means something to tables alone."""
+        for option in ("sep", "encoding", "drop", "id"):
+            if getattr(self, option):
+                raise LifelongError(f"--{option} is for tables: {data} is none; leave it out")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Answers to n rows."""
+
+    predictions: list[Any]
+    """Classes; or, as the objective has it, lists of labels or numbers."""
+    labels: Sequence[str | None] | np.ndarray | None
+    """What the data says, None where it says nothing."""
+    ids: list[Any] | None = None
+    """The column that was to be passed through."""
+    unseen: dict[str, int] = field(default_factory=dict)
+    """By column, how many rows hold a category that the model does not know."""
+    classes: tuple[str, ...] = ()
+    probabilities: np.ndarray | None = None
+    """``[n, classes]``."""
+
+    @property
+    def labelled(self) -> int:
+        """How many rows have a label."""
+        return 0 if self.labels is None else sum(label is not None for label in self.labels)
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of the labelled rows that were answered right; None without any."""
+        if self.labels is None or not self.labelled:
+            return None
+        pairs = zip(self.predictions, self.labels, strict=True)
+        return float(np.mean([p == y for p, y in pairs if y is not None]))
+
+
+def predict_rows(
+    model: str | Path,
+    data: str,
+    task: int | None = None,
+    asked: Asked | None = None,
+    proba: bool = False,
+) -> Predicted:
+    """The predicted class of every row, and with ``proba`` the probability of each.
+
+    Of a data set that has a name, its test set; of a folder of images, those in it or in its folders.
+    Raises :class:`LifelongError` where the data does not fit the model, or a model has no probabilities.
     """
-    predicted, labels = _answers(find(model), data, target, task, text)
-    if labels is None:
-        return predicted, None
-    return predicted, float(np.mean([p == y for p, y in zip(predicted, labels, strict=True)]))
+    path, asked = find(model), asked or Asked()
+    if is_linear(path):
+        if task is not None:
+            raise LifelongError("a linear learner is told no task id: leave --task out")
+        return _linear(path, data, asked, proba)
+    learner, extra = _network(path)
+    x, labels, ids, unseen = _inputs(learner, extra, data, asked)
+    classes, shares = _probabilities(learner, x, task) if proba else ((), None)
+    known = labels if learner.objective.labels else None
+    return Predicted(learner.predict(x, task).tolist(), known, ids, unseen, classes, shares)
 
 
 def answers(
-    models: Sequence[str | Path], data: str, target: str, text: str = "text"
+    models: Sequence[str | Path], data: str, asked: Asked | None = None
 ) -> list[Sequence[Any] | np.ndarray | None]:
     """The predictions of each model for the same rows, and the labels where there are any."""
-    found = [_answers(find(model), data, target, None, text) for model in models]
-    return [*(predicted for predicted, _ in found), found[0][1]]
+    found = [predict_rows(model, data, None, asked) for model in models]
+    return [*(each.predictions for each in found), found[0].labels if found[0].labelled else None]
 
 
-def _answers(
-    path: Path, data: str, target: str, task: int | None, text: str
-) -> tuple[list[Any], Sequence[str | None] | np.ndarray | None]:
-    """(the predictions, the labels where there are any)."""
-    if is_linear(path):
-        return _linear(path, data, target, text)
-    learner, extra = _network(path)
-    x, labels = _inputs(learner, extra, data, target)
-    return learner.predict(x, task).tolist(), labels if learner.objective.labels else None
+def _probabilities(
+    learner: Learner, x: np.ndarray, task: int | None
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """(classes, their probabilities ``[n, classes]``): softmax; of multi-label targets, sigmoid.
+
+    A class that others were merged into has the sum of all.
+    """
+    if not learner.objective.labels and learner.objective.name != "multi-label":
+        raise LifelongError(f"{learner.objective.name} answers with numbers: leave --proba out")
+    owner = learner.method.owner("readout")
+    if owner is not None and owner.name == "icarl":
+        raise LifelongError(
+            "icarl answers by the nearest mean, which gives no probabilities: leave --proba"
+        )
+    scores = learner.decision(x, task).astype(float)
+    columns = learner.answers(answerable(learner) if task is None else learner.heads[task])
+    scores = scores[:, columns]
+    shares = softmax(scores, axis=1) if learner.objective.labels else expit(scores)
+    found = [learner.classes[c] for c in columns]
+    names = tuple(dict.fromkeys(found))
+    if len(names) < len(found):
+        shares = np.stack([shares[:, [f == n for f in found]].sum(1) for n in names], 1)
+    return names, shares
 
 
-def fitting(model: Path, data: str, target: str, test: str | None, text: str = "text") -> Dataset:
+def fitting(model: Path, data: str, test: str | None = None, asked: Asked | None = None) -> Dataset:
     """The data set, encoded as the model's was."""
+    asked = asked or Asked()
     if is_linear(model):
         from .linear.runner import read_model
 
         linear, kept = read_model(model)
-        scaling = kept.encoder
+        asked, scaling = asked.after(kept.how), kept.encoder
         if linear.takes_texts:
-            named = data in sets.TEXTS
-            return sets.published_texts(data) if named else sets.texts(data, text, target, test=test)
+            if data in sets.TEXTS:
+                return sets.published_texts(data)
+            lines: dict[str, Any] = {"sep": asked.sep, "encoding": asked.encoding, "drop": asked.drop}
+            return sets.texts(data, asked.text or "text", asked.target or "label", test=test, **lines)
         if scaling is None:
             dataset = sets.load(_no_table(data))
             _fits(linear, dataset.train.x)
             return dataset
-        return sets.table(data, target, test=test, encoder=scaling)
+        return _table(data, asked.target, test, asked, scaling, kept.how, kept.result)
     learner, extra = _network(model)
-    kind, encoder = _kind(data, extra), _encoder(extra)
+    kind, encoder, how = _kind(data, extra), _encoder(extra), extra.get("how") or {}
     if kind == "tables":
-        target = _target(learner, target)
-        return sets.table(data, target, test=test, encoder=encoder, drop=_dropped(extra, encoder))
+        assert encoder is not None
+        asked = asked.after(how)
+        target = _target(learner, asked.target)
+        return _table(data, target, test, asked, encoder, how, extra.get("result"))
+    asked.refuse(data)
     if kind == "images":
         return sets.images(data, test, _size(learner))
-    return sets.load(data, target=target, test=test)
+    return sets.load(data, target=asked.target or "label", test=test)
+
+
+def _table(
+    data: str, target: Any, test: str | None, asked: Asked, encoder: Encoder, how: Any, result: Any
+) -> Dataset:
+    """A table for a model of tables."""
+    read = asked.reading(how.get("columns", ()), _dropped(how, result, encoder))
+    return sets.table(
+        data, target, test=test, encoder=encoder, sep=read.sep, encoding=read.encoding,
+        columns=read.columns, drop=read.drop,
+    )  # fmt: skip
 
 
 def _network(path: Path) -> tuple[Learner, dict[str, Any]]:
@@ -86,26 +198,44 @@ def _network(path: Path) -> tuple[Learner, dict[str, Any]]:
     return learner, learner.kept.extra
 
 
-def _linear(
-    path: Path, data: str, target: str, text: str
-) -> tuple[list[Any], Sequence[str | None] | np.ndarray | None]:
+def _linear(path: Path, data: str, asked: Asked, proba: bool) -> Predicted:
     """Of a linear learner."""
     from .linear.runner import read_model
 
     learner, kept = read_model(path)
-    encoder = kept.encoder
-    labels: Sequence[str | None] | np.ndarray | None
+    labels: Any
+    encoder, ids, unseen = kept.encoder, None, dict[str, int]()
+    known = asked.after(kept.how)
     if encoder is not None:
-        x, labels = unlabelled_rows(data, encoder, target)
+        read = known.reading(kept.how.get("columns", ()), _dropped(kept.how, kept.result, encoder))
+        rows, ids = unlabelled_rows(data, encoder, known.target or "label", read, known.id)
+        x, labels, unseen = rows.encode(encoder, rows.id), rows.labels, rows.unseen(encoder)
     elif data in sets.TEXTS:
+        asked.refuse(data)
         dataset = sets.published_texts(data)
         x, labels = dataset.test.x, [dataset.classes[y] for y in dataset.test.y]
     elif learner.takes_texts:
-        x, labels = sets.unlabelled_texts(data, text, target)
+        text, target = known.text or "text", known.target or "label"
+        x, labels, ids = sets.unlabelled_texts(data, text, target, known.reading(), known.id)
     else:
+        asked.refuse(data)
         x, labels = _arrays(Path(_no_table(data)).expanduser())
         _fits(learner, x)
-    return learner.predict(x).tolist(), labels
+    classes: tuple[str, ...] = ()
+    shares = None
+    if proba:
+        if not hasattr(learner, "predict_proba"):
+            name = kept.result.get("method") or type(learner).__name__
+            raise LifelongError(
+                f"{name} knows scores, not probabilities: leave --proba, or learn with {PROBABLE}"
+            )
+        classes = tuple(str(name) for name in learner.classes_.tolist())
+        shares = learner.predict_proba(x)
+    return Predicted(learner.predict(x).tolist(), labels, ids, unseen, classes, shares)
+
+
+PROBABLE = "nb, slda or a network, as er"
+"""What has probabilities."""
 
 
 def _no_table(data: str) -> str:
@@ -125,18 +255,23 @@ def _fits(learner: Any, x: np.ndarray) -> None:
 
 
 def _inputs(
-    learner: Learner, extra: dict[str, Any], data: str, target: str
-) -> tuple[np.ndarray, Sequence[str | None] | np.ndarray | None]:
-    """What the model is to answer, and the labels where there are any."""
+    learner: Learner, extra: dict[str, Any], data: str, asked: Asked
+) -> tuple[np.ndarray, Sequence[str | None] | np.ndarray | None, list[Any] | None, dict[str, int]]:
+    """What the model is to answer, the labels where there are any, the ids, what was not seen."""
     kind, encoder, path = _kind(data, extra), _encoder(extra), Path(data).expanduser()
     if encoder is not None:
-        return unlabelled_rows(data, encoder, _target(learner, target), _dropped(extra, encoder))
+        how = extra.get("how") or {}
+        asked = asked.after(how)
+        read = asked.reading(how.get("columns", ()), _dropped(how, extra.get("result"), encoder))
+        rows, ids = unlabelled_rows(data, encoder, _target(learner, asked.target), read, asked.id)
+        return rows.encode(encoder, rows.id), rows.labels, ids, rows.unseen(encoder)
+    asked.refuse(data)
     if kind == "images":
-        return unlabelled(path, _size(learner))
+        return *unlabelled(path, _size(learner)), None, {}
     if kind == "arrays":
-        return _arrays(path)
+        return *_arrays(path), None, {}
     dataset = sets.load(data)
-    return dataset.test.x, [dataset.classes[y] for y in dataset.test.y]
+    return dataset.test.x, [dataset.classes[y] for y in dataset.test.y], None, {}
 
 
 def _arrays(path: Path) -> tuple[np.ndarray, Sequence[str | None] | None]:
@@ -153,7 +288,7 @@ def read_ids(source: str) -> np.ndarray:
     path = Path(source).expanduser()
     if source != "-" and not path.is_file():
         raise LifelongError(f"there is no file {source}: give one with an id a line")
-    if path.suffix.lower() in FORMATS and sets.has_column(path, "id"):
+    if form(path)[1] in FORMATS and sets.has_column(path, "id"):
         return np.concatenate([integers_of(table, "id") for table in open_tables(path, [])])
     try:
         text = sys.stdin.read() if source == "-" else path.read_text(encoding="utf-8-sig")
@@ -172,7 +307,7 @@ def read_ids(source: str) -> np.ndarray:
     return np.array(found, np.int64)
 
 
-def _target(learner: Learner, target: str) -> Any:
+def _target(learner: Learner, target: str | None) -> Any:
     """The column of the class; or, of numbers, those that the model has learned."""
     return target if learner.objective.labels else learner.classes
 
@@ -199,8 +334,7 @@ def _size(learner: Learner) -> tuple[int, ...]:
     return shape if len(shape) == 3 else (*shape, 1)
 
 
-def _dropped(extra: dict[str, Any], encoder: Encoder | None) -> list[str]:
+def _dropped(how: dict[str, Any], result: dict[str, Any] | None, encoder: Encoder) -> list[str]:
     """The column that told the tasks, where it is not an input."""
-    column = extra["result"]["stream"].get("column") if "result" in extra else None
-    inputs = [] if encoder is None else [c.name for c in encoder.columns]
-    return [column] if column and column not in inputs else []
+    column = how.get("by") or (result or {}).get("stream", {}).get("column")
+    return [column] if column and column not in [c.name for c in encoder.columns] else []

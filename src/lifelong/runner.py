@@ -148,7 +148,7 @@ def run(
         if folder is None:
             return result
         encoder = None if stream.encoder is None else stream.encoder.to_json()
-        extra = {"result": result.data, "encoder": encoder}
+        extra = {"result": result.data, "encoder": encoder, "how": stream.how}
         kept = Kept(extra, session.guards(), session.ids)
         save(learner, folder / "model.safetensors", kept)
         result.save(folder / "run.json")

@@ -161,6 +161,10 @@ class Dataset:
     """The same data, its encoder fitted to the training samples with these ids (the first task's)."""
     own_ids: bool = False
     """Whether ``id`` is a column of the file; else the rows were numbered, in their order."""
+    how: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """How its files were read (the target's column, the separator): a model reads later ones so too."""
+    unseen: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    """Of a table for a model: by column, how many rows hold a category that the model does not know."""
 
     def __post_init__(self) -> None:
         for name, part in (("train", "training"), ("test", "test")):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import data, detection, models, sources, track
-from .data.formats import COLUMNS
+from .data.formats import COLUMNS, Reading, form
 from .errors import LifelongError, accept, at_least, of_types, unknown
 from .method import part_names
 from .optimize import Schedule, optimizer
@@ -47,7 +47,7 @@ OF_NETWORKS = (
 """The options that mean nothing to a linear learner."""
 OF_TASKS = ("by", "test", "stream", "tasks", "classes_per_task", "time_limit")
 """Those that mean nothing to rows that come by once."""
-OF_TABLES = ("image_size", "scale", "missing")
+OF_TABLES = ("image_size", "scale", "missing", "columns", "dates")
 """Those that mean nothing to texts."""
 
 
@@ -73,6 +73,11 @@ class Spec:
     objective: str = option("classification", "classification, multi-label or regression")
     scale: str = option("first", "table: scale numbers by the first task's mean and sd; or none")
     missing: str = option("refuse", "missing table values: refuse, mean (of the first task), indicator")
+    columns: str | None = option(None, "table: the inputs, a,b,c (default: all)")
+    drop: str | None = option(None, "table: columns that are not read, as a,b")
+    dates: str | None = option(None, "table: columns of dates, which become numbers of days")
+    sep: str | None = option(None, "CSV: what separates columns (default: a comma; a tab in .tsv)")
+    encoding: str | None = option(None, "CSV and JSONL: encoding of the text (default: utf-8)")
     most_columns: int | None = option(None, "JSONL: different keys at most (default: 10,000)")
     image_size: str | None = option(None, "resize the images of a folder: 32x32, or 32")
     model: str = option("mlp", "mlp, mlp:100,100, cnn:32,64, resnet18:20 or own.py:function")
@@ -143,15 +148,25 @@ class Spec:
             if self.data in data.TEXTS:
                 return data.published_texts(self.data)
             text = self.text or "text"
-            return data.texts(self.data, text, self.target, self.by, self.test, most_columns=self._keys)
+            return data.texts(
+                self.data, text, self.target, self.by, self.test, most_columns=self._keys, **self._lines
+            )
         target: str | tuple[str, ...] = self.target
         if self.objective != "classification" and data.kind(self.data) == "tables":
-            target = tuple(name.strip() for name in self.target.split(","))
+            target = names(self.target)
         files = (_stamp(self.data), _stamp(self.test))
         return _dataset(
             self.data, target, self.by, self.test, self.scale, self.missing, self.image_size,
-            self._keys if self.most_columns is not None else None, files,
+            self._keys if self.most_columns is not None else None, files, names(self.columns),
+            names(self.dates), **self._lines,
         )  # fmt: skip
+
+    @property
+    def _lines(self) -> dict[str, Any]:
+        """How the lines of a table are read."""
+        return {
+            "sep": separator(self.sep), "encoding": self.encoding or "utf-8", "drop": names(self.drop),
+        }  # fmt: skip
 
     @property
     def _keys(self) -> int:
@@ -175,7 +190,12 @@ class Spec:
         """Whether the data are texts: a set of them, or files with a column of them."""
         if self.data == "-":
             return True
-        return self.text is not None or self.data in data.TEXTS or data.has_column(self.data, "text")
+        if self.text is not None or self.data in data.TEXTS:
+            return True
+        lines = self._lines
+        if not Reading(columns=names(self.columns), drop=lines["drop"]).keeps("text"):
+            return False
+        return data.has_column(self.data, "text", Reading(lines["sep"], lines["encoding"]))
 
     def make_linear(self) -> Any:
         """A fresh linear learner, with what it needs for texts and for a memory."""
@@ -340,11 +360,15 @@ class Spec:
                 "track": self.track,
             }
             if self.flows:
-                blocks = data.text_blocks(self.data, self.text or "text", self.target, self._keys)
-                name = "standard input" if self.data == "-" else Path(self.data).stem
+                text = self.text or "text"
+                blocks = data.text_blocks(self.data, text, self.target, self._keys, **self._lines)
+                name = "standard input" if self.data == "-" else form(self.data)[0]
                 file = "-" if self.data == "-" else str(Path(self.data).resolve())
-                about = {"file": file, "text": self.text or "text", "target": self.target}
-                return runner.run_flow(self.make_linear(), blocks, name, out, about=about, **shared)
+                about = {"file": file, "text": text, "target": self.target}
+                how = {"target": self.target, "text": text, **self._lines}
+                how["drop"] = list(how["drop"])
+                shared |= {"about": about, "how": how}
+                return runner.run_flow(self.make_linear(), blocks, name, out, **shared)
             learner, stream = self.make_linear(), self.make_stream()
             shared |= {"epochs": self.epochs or 1, "time_limit": self.time_limit}
             return runner.run(learner, stream, out, **shared)
@@ -383,7 +407,7 @@ class Spec:
     @property
     def folder(self) -> Path:
         """Where runs on this data live, unless another folder is given."""
-        return Path("runs") / ("stdin" if self.data == "-" else Path(self.data).stem)
+        return Path("runs") / ("stdin" if self.data == "-" else form(self.data)[0])
 
     def command(self) -> str:
         """The command line that runs it."""
@@ -418,8 +442,8 @@ def check(specs: Sequence[Spec]) -> list[str]:
     if all(spec.linear for spec in specs):
         specs[0].refuse(OF_NETWORKS, f"is for networks: {specs[0].method} takes none")
     if specs[0].memory is not None and not any(spec.keeps_memory for spec in specs):
-        names = ", ".join(spec.method for spec in specs)
-        raise LifelongError(f"{names} stores no samples, so --memory means nothing: leave it out")
+        methods = ", ".join(spec.method for spec in specs)
+        raise LifelongError(f"{methods} stores no samples, so --memory means nothing: leave it out")
     return [failure for failure in found if failure]
 
 
@@ -442,6 +466,11 @@ def _dataset(
     image_size: str | None,
     most_columns: int | None,
     files: tuple[Any, ...],
+    columns: tuple[str, ...],
+    dates: tuple[str, ...],
+    sep: str | None,
+    encoding: str,
+    drop: tuple[str, ...],
 ) -> Dataset:
     """The data set; ``files`` are as they were when it was read."""
     if name in data.DATASETS:
@@ -449,8 +478,18 @@ def _dataset(
     size = None if image_size is None else _size(image_size)
     return data.load(
         name, target=target, by=by, test=test, scale=scale, missing=missing, image_size=size,
-        most_columns=most_columns,
+        most_columns=most_columns, columns=columns, dates=dates, sep=sep, encoding=encoding, drop=drop,
     )  # fmt: skip
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """Those in a list of them: ``a,b,c``."""
+    return tuple(name for part in (text or "").split(",") if (name := part.strip()))
+
+
+def separator(text: str | None) -> str | None:
+    """What separates columns; a tab may be written as ``\\t`` or ``tab``."""
+    return "\t" if text in ("\\t", "tab") else text
 
 
 def _stamp(name: str | None) -> tuple[Any, ...]:

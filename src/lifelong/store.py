@@ -13,6 +13,7 @@ import numpy as np
 
 from . import detection, models, sources
 from .data.encoder import Encoder
+from .data.formats import checked_how
 from .errors import NOT_FINITE, LifelongError, intact, of_types, require
 from .files import read_arrays, read_manifest, write_arrays
 from .ids import Ids
@@ -454,7 +455,7 @@ class Kept:
     """What a model file holds beside the learner."""
 
     extra: dict[str, Any] = field(default_factory=dict)
-    """``result`` of the run so far, ``encoder`` of its tables."""
+    """``result`` of the run so far, ``encoder`` of its tables, ``how`` its files were read."""
     guards: list[Samples] = field(default_factory=list)
     """Test sets of what was learned, ``y`` the learner's columns: an update is judged on them."""
     ids: Ids = field(default_factory=Ids)
@@ -552,6 +553,7 @@ def _kept(path: Path, learner: Learner, arrays: Arrays, whole: dict[str, Any]) -
         extra["result"] = checked(extra["result"], str(path)).data
     if extra.get("encoder") is not None:
         Encoder.from_json(extra["encoder"])
+    extra["how"] = checked_how(extra.get("how"), str(path))
     ids = Ids.of(whole.get("ids"), arrays.get("guard/ids"))
     if "ids" not in whole:  # version 0.1.0 did not note them: those of the rows that are here
         parts = [memory.samples for memory in learner.memories if memory.samples is not None]

@@ -97,6 +97,8 @@ class Stream(Sequence[Task]):
     """What made the inputs of a table."""
     own_ids: bool = False
     """Whether ids are the files' own, not numbers of rows."""
+    how: dict[str, Any] = field(default_factory=dict, repr=False)
+    """How the files were read, as the data set has it."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -518,6 +520,7 @@ def _stream(
         range(len(names)),
         data.encoder,
         data.own_ids and description["kind"] not in again,
+        data.how,
     )
 
 

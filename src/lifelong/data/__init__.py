@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..errors import LifelongError, unknown
 from ..samples import Dataset
 from .encoder import Encoder
-from .formats import COLUMNS, expanded
+from .formats import COLUMNS, STDIN, expanded
 from .frameworks import from_huggingface, from_tensorflow, from_torch
 from .images import images, is_images
 from .own import arrays, npz
@@ -24,9 +24,10 @@ from .texts import has_column, texts, unlabelled_texts
 from .texts import published as published_texts
 
 __all__ = [
-    "DATASETS", "TEXTS", "Encoder", "Entry", "arrays", "cifar10", "cifar100", "digits", "fashion_mnist",
-    "from_huggingface", "from_tensorflow", "from_torch", "has_column", "images", "load", "mnist",
-    "mnist_5k", "omniglot", "published_texts", "table", "text_blocks", "texts", "unlabelled_texts",
+    "DATASETS", "TEXTS", "Encoder", "Entry", "arrays", "cifar10", "cifar100", "digits",
+    "fashion_mnist", "from_huggingface", "from_tensorflow", "from_torch", "has_column", "images",
+    "load", "mnist", "mnist_5k", "omniglot", "published_texts", "table", "text_blocks", "texts",
+    "unlabelled_texts",
 ]  # fmt: skip
 
 
@@ -61,7 +62,19 @@ DATASETS: dict[str, Entry] = {
 
 
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "tables": ("target", "by", "test", "scale", "missing", "most_columns"),
+    "tables": (
+        "target",
+        "by",
+        "test",
+        "scale",
+        "missing",
+        "sep",
+        "encoding",
+        "columns",
+        "drop",
+        "dates",
+        "most_columns",
+    ),
     "images": ("test", "image_size"),
     "arrays": (),
     "data sets with a name": (),
@@ -72,6 +85,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 def kind(name_or_path: AnyPath) -> str:
     """The kind of data, a key of ``OPTIONS``. Raises :class:`LifelongError` where there is none."""
     given, path = str(name_or_path), expanded(name_or_path)
+    if path == STDIN:
+        return "tables"
     if given in DATASETS:
         return "data sets with a name"
     if not path.exists():
@@ -94,11 +109,16 @@ def load(
     missing: str = "refuse",
     image_size: Sequence[int] | int | None = None,
     most_columns: int | None = None,
+    sep: str | None = None,
+    encoding: str = "utf-8",
+    columns: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    dates: Sequence[str] = (),
 ) -> Dataset:
     """A data set by its name in ``DATASETS``, or of files.
 
-    A path is a ``.csv`` or ``.parquet`` file or a folder of them (see :func:`table`, which takes
-    ``target``, ``by``, ``test``, ``scale``, ``missing``, ``most_columns``), a folder with one folder of
+    A path is a ``.csv`` or ``.parquet`` file or a folder of them (see :func:`table`, which takes all but
+    ``image_size``), a folder with one folder of
     images a class (see :func:`images`, which takes ``test`` and ``image_size``), or an ``.npz`` file
     of arrays x, y and perhaps x_test, y_test, task and task_test (see :func:`arrays`). A name comes
     before a path: a folder called ``mnist`` is ``./mnist``. Raises :class:`LifelongError` where there
@@ -109,6 +129,11 @@ def load(
         "target": None if target == "label" else target,
         "scale": None if scale == "first" else scale,
         "missing": None if missing == "refuse" else missing,
+        "encoding": None if encoding == "utf-8" else encoding,
+        "sep": sep,
+        "columns": columns or None,
+        "drop": drop or None,
+        "dates": dates or None,
     }
     for option, value in options.items():
         if value is not None and option not in OPTIONS[what]:
@@ -116,7 +141,10 @@ def load(
             raise LifelongError(f"{option} is for {takers}: {str(name_or_path)!r} takes none")
     if what == "tables":
         most = COLUMNS if most_columns is None else most_columns
-        return table(name_or_path, target, by, test, scale=scale, missing=missing, most_columns=most)
+        return table(
+            name_or_path, target, by, test, scale=scale, missing=missing, most_columns=most, sep=sep,
+            encoding=encoding, columns=columns, drop=drop, dates=dates,
+        )  # fmt: skip
     if what == "images":
         return images(name_or_path, test, image_size)
     return npz(expanded(name_or_path)) if what == "arrays" else DATASETS[str(name_or_path)].load()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,6 +53,8 @@ class Column:
     vector    lists of ``size``       the entries, all with one mean and sd, which keeps their
               numbers (embeddings)    geometry
     category  text                    0 or 1 for each category, and for "none of them"
+    date      dates or times, or      days since 1970, scaled as numbers are
+              text in ISO 8601
     ========  ======================  ========================================================
 
     Where the first task's values are all but equal, ``sd`` is their magnitude; see :func:`deviation`.
@@ -78,8 +81,15 @@ class Encoder:
     category not seen."""
 
     @staticmethod
-    def fit(chunks: Iterable[Chunk], scale: str = "first", missing: str = "refuse") -> Encoder:
+    def fit(
+        chunks: Iterable[Chunk],
+        scale: str = "first",
+        missing: str = "refuse",
+        dates: Collection[str] = (),
+    ) -> Encoder:
         """Learn from rows, all with the same columns; ``scale="none"`` keeps numbers as they are.
+
+        The columns named in ``dates`` are dates.
 
         Raises :class:`LifelongError` where a column is of no kind that :class:`Column` lists, holds
         nothing or a number beyond ``LARGEST``, or holds more than ``CATEGORIES`` texts (or 20, if that
@@ -95,13 +105,15 @@ class Encoder:
         for chunk in chunks:
             n += len(chunk.rows)
             for name in chunk.table.column_names:
-                if kinds.setdefault(name, _kind(chunk, name)) == "category":
+                kind = "date" if name in dates else _kind(chunk, name)
+                if kinds.setdefault(name, kind) == "category":
                     known = _texts(chunk, name, missing)
                     texts[name] |= set(known.unique().drop_null().to_pylist())
                     _bounded(texts[name], CATEGORIES, n, chunk, name)
                 else:
-                    size = sizes.setdefault(name, _size(chunk, name))
-                    values = _numbers(chunk, name, size, missing)
+                    date = kinds[name] == "date"
+                    size = sizes.setdefault(name, 1 if date else _size(chunk, name))
+                    values = _numbers(chunk, name, size, missing, date)
                     moments[name].add(values[~np.isnan(values)])
         columns = []
         for name, kind in kinds.items():
@@ -126,7 +138,7 @@ class Encoder:
             if c.kind == "category":
                 names += [f"{c.name}={value}" for value in c.categories] + [f"{c.name} not seen"]
                 continue
-            names += [c.name] if c.kind == "number" else [f"{c.name}[{i}]" for i in range(c.size)]
+            names += [c.name] if c.kind != "vector" else [f"{c.name}[{i}]" for i in range(c.size)]
             names += [f"{c.name} is missing"] * (self.missing == "indicator")
         return names
 
@@ -146,7 +158,7 @@ class Encoder:
                 codes = known.fill_null(len(c.categories)).to_numpy()
                 blocks.append(codes[:, None] == np.arange(len(c.categories) + 1))
                 continue
-            values = _numbers(chunk, c.name, c.size, self.missing)
+            values = _numbers(chunk, c.name, c.size, self.missing, c.kind == "date")
             missing = np.isnan(values)
             scaled = np.where(missing, c.fill, (values - c.mean) / c.sd)
             _refuse((np.abs(scaled) > LARGEST).any(axis=1), chunk, c.name, *BEYOND)
@@ -154,6 +166,19 @@ class Encoder:
             if self.missing == "indicator":
                 blocks.append(missing[:, :1])
         return np.concatenate(blocks, axis=1, dtype=np.float32, casting="unsafe")
+
+    def unseen(self, chunk: Chunk) -> dict[str, int]:
+        """Of each column of categories, how many rows hold one that was not seen, if any does."""
+        from pyarrow import array, compute, string
+
+        found = {}
+        for c in self.columns:
+            if c.kind == "category":
+                texts = _texts(chunk, c.name, self.missing).drop_null()
+                known = compute.is_in(texts, value_set=array(c.categories, string()))
+                if count := len(known) - (compute.sum(known).as_py() or 0):
+                    found[c.name] = count
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """For a model's file."""
@@ -192,7 +217,7 @@ def _column(value: Any) -> Column:
     name, kind, size = value["name"], value["kind"], value["size"]
     if not isinstance(name, str) or not name:
         raise _damaged("a column has no name")
-    if kind not in ("number", "vector", "category"):
+    if kind not in ("number", "vector", "category", "date"):
         raise _damaged(f"column {name!r} is of no known kind")
     if type(size) is not int or not 1 <= size <= (WIDEST if kind == "vector" else 1):
         raise _damaged(f"column {name!r} cannot be of size {size!r}")
@@ -243,7 +268,8 @@ def _kind(chunk: Chunk, name: str) -> str:
     if not any(is_kind(value) for is_kind in numeric):
         raise LifelongError(
             f"column {name!r} of {chunk.file} holds {kind}, neither numbers nor text nor lists of "
-            "numbers: convert or remove it, or name it as the target or the task column"
+            f"numbers: drop it (--drop {name}), or name it as the target or the task column; dates "
+            f"become numbers of days by --dates {name}"
         )
     return "vector" if lists else "number"
 
@@ -260,11 +286,49 @@ def _size(chunk: Chunk, name: str) -> int:
     return lengths[0].as_py()
 
 
-def _numbers(chunk: Chunk, name: str, size: int, missing: str) -> np.ndarray:
+def _days(chunk: Chunk, name: str) -> pyarrow.ChunkedArray:
+    """A column of dates or times as days since 1970, in the time of their zone, or UTC, ``float64``."""
+    from pyarrow import ArrowException, compute, float64, int64, scalar, string, timestamp, types
+
+    column = chunk.table.column(name)
+    kind = column.type
+    if types.is_null(kind):
+        return column.cast(float64())
+    if is_text(kind):
+        column = compute.utf8_trim_whitespace(column.cast(string()))
+        column = compute.if_else(compute.equal(column, ""), scalar(None, string()), column)
+    elif not (types.is_date(kind) or types.is_timestamp(kind)):
+        raise LifelongError(f"column {name!r} of {chunk.file} holds {kind}, no dates: leave --dates")
+    if types.is_timestamp(kind) and kind.tz is not None:
+        column = column.cast(timestamp(kind.unit, "UTC"))
+    for zone in (None, "UTC"):
+        try:
+            times = column.cast(timestamp("us", zone), safe=False).cast(int64())
+        except ArrowException:
+            continue
+        return compute.divide(times.cast(float64()), 86_400e6)
+    numbered = [(i, v) for i, v in zip(chunk.rows, column.to_pylist(), strict=True) if v is not None]
+    row, value = next((pair for pair in numbered if _odd(pair[1])), numbered[0])
+    raise LifelongError(
+        f"column {name!r} of {chunk.file} holds {str(value)[:40]!r} (row {row}), no date as 2026-01-31 "
+        "or 2026-01-31 08:30, or one with a zone beside others without: write all of them alike"
+    )
+
+
+def _odd(value: Any) -> bool:
+    """Whether a text is no date or time without a zone."""
+    try:
+        return datetime.fromisoformat(str(value)).tzinfo is not None
+    except ValueError:
+        return True
+
+
+def _numbers(chunk: Chunk, name: str, size: int, missing: str, date: bool = False) -> np.ndarray:
     """A column as ``float64 [n, size]``; all of a row is NaN where a part of it is missing."""
     from pyarrow import ArrowException, compute, float64, types
 
-    column, x = chunk.table.column(name), np.full((len(chunk.rows), size), np.nan)
+    column = _days(chunk, name) if date else chunk.table.column(name)
+    x = np.full((len(chunk.rows), size), np.nan)
     lengths, needs = np.ones(len(x)), "a number" if size == 1 else f"{size} numbers"
     try:
         if types.is_nested(column.type):

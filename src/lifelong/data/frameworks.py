@@ -12,7 +12,7 @@ from ..budget import afford
 from ..errors import LifelongError, unknown
 from ..samples import Dataset
 from .formats import named, plain
-from .images import GREY, stack
+from .images import GREY, eight_bits, stack
 from .own import arrays, label_names, partition
 from .tables import Source, encoded, gather
 
@@ -27,18 +27,14 @@ def from_torch(
     ``x`` is a tensor, an array or a Pillow image, all of one shape and kind: ``uint8`` means pixels.
     A tensor ``[channels, height, width]`` of 1 or 3 channels, as torchvision makes them, becomes
     ``[height, width]`` or ``[height, width, 3]``. ``y`` is a label; or an index into ``classes``, or
-    the data set's own ``classes``. Without ``test``, 20 % of each class are held out. ``id`` is the
-    place in ``train``, then ``test``. Raises :class:`LifelongError` as :func:`arrays`.
+    into the ``classes`` of its own data set, the training or the test set (those of a subset are the
+    whole's). Without ``test``, 20 % of each class are held out. ``id`` is the place in ``train``, then
+    ``test``. Raises :class:`LifelongError` as :func:`arrays`, and where a data set has no places or
+    its samples are batches.
     """
-    for data in (train,) if test is None else (train, test):
-        if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
-            raise LifelongError(
-                f"{type(data).__name__} has no length or places: give a map-style data set"
-            )
-    classes = getattr(train, "classes", None) if classes is None else classes
-    found = _pairs(train[i] for i in range(len(train)))
-    held = None if test is None else _pairs(test[i] for i in range(len(test)))
-    return _arrays(found, held, name, classes)
+    found = _pairs(_places(train))
+    held = None if test is None else _pairs(_places(test))
+    return _arrays(found, held, name, classes, *map(_classes, (train, test)))
 
 
 def from_tensorflow(
@@ -50,11 +46,54 @@ def from_tensorflow(
 ) -> Dataset:
     """A data set of ``tf.data.Dataset`` whose elements are pairs (x, y), not batches of them.
 
-    As :func:`from_torch`, images being ``[height, width, channels]``.
+    As :func:`from_torch`, images being ``[height, width, channels]``, and the names those in the data
+    set's ``class_names``.
     """
-    found = _pairs(train.as_numpy_iterator())
-    held = None if test is None else _pairs(test.as_numpy_iterator())
-    return _arrays(found, held, name, classes)
+    found = _pairs(_elements(train))
+    held = None if test is None else _pairs(_elements(test))
+    return _arrays(found, held, name, classes, *map(_classes, (train, test)))
+
+
+def _places(data: Any) -> Iterator[Any]:
+    """The samples of a map-style data set of PyTorch."""
+    kind = type(data).__name__
+    if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        raise LifelongError(
+            f"{kind} has no length or places: give a map-style data set (of a DataLoader its .dataset)"
+        )
+    for i in range(len(data)):
+        try:
+            yield data[i]
+        except NotImplementedError:
+            raise LifelongError(
+                f"{kind} is a stream without places: give a map-style data set"
+            ) from None
+
+
+def _elements(data: Any) -> Iterator[Any]:
+    """The elements of a data set of TensorFlow."""
+    if not hasattr(data, "as_numpy_iterator"):
+        raise LifelongError(f"{type(data).__name__} is no tf.data.Dataset: make one of it")
+    if int(data.cardinality()) == ENDLESS:
+        raise LifelongError("this data set repeats without an end: give it before .repeat()")
+    return data.as_numpy_iterator()
+
+
+ENDLESS = -1
+"""``tf.data.INFINITE_CARDINALITY``."""
+
+
+def _classes(data: Any) -> list[Any] | None:
+    """The names that a data set has for its labels; of a subset or a join, those of the whole."""
+    for name in ("classes", "class_names"):
+        if (found := getattr(data, name, None)) is not None:
+            return list(found)
+    if hasattr(data, "datasets"):
+        parts = [_classes(part) for part in data.datasets]
+        if any(part != parts[0] for part in parts):
+            raise LifelongError("the joined data sets have other classes each: give labels by name")
+        return parts[0]
+    return _classes(data.dataset) if hasattr(data, "dataset") else None
 
 
 def from_huggingface(
@@ -75,10 +114,15 @@ def from_huggingface(
     with names (``ClassLabel``) keep their order. Without a test set, 20 % of each class (and task)
     are held out. Raises :class:`LifelongError` as those two.
     """
-    if hasattr(data, "keys"):
+    if hasattr(data, "keys") and hasattr(data, "items"):
         if "train" not in data:
             raise LifelongError(f"the data sets are {', '.join(data)}: call the one to learn 'train'")
         data, test = data["train"], data.get("test") if test is None else test
+    for part in (data,) if test is None else (data, test):
+        if not all(hasattr(part, name) for name in ("__len__", "with_format", "features")):
+            raise LifelongError(
+                f"{type(part).__name__} is a stream or no data set: load it without streaming=True"
+            )
     for column in (target,) if by is None else (target, by):
         if column not in data.column_names:
             raise unknown("column", column, data.column_names)
@@ -113,7 +157,7 @@ class _Pictures(Collection[Any]):
         return sum(map(len, self.parts))
 
     def __iter__(self) -> Iterator[Any]:
-        return (image for part in self.parts for image in part[self.column])
+        return (image for part in self.parts for image in part.with_format(None)[self.column])
 
     def __contains__(self, image: object) -> bool:
         return any(image is each for each in self)
@@ -147,8 +191,17 @@ def _pairs(samples: Iterable[Any]) -> Pairs:
     for i, sample in enumerate(samples):
         if not isinstance(sample, tuple | list) or len(sample) != 2:
             raise LifelongError(f"sample {i} is {type(sample).__name__}, not a pair (x, y): make it one")
-        x.append(_input(sample[0]))
-        y.append(sample[1].tolist() if hasattr(sample[1], "tolist") else sample[1])
+        label = sample[1].tolist() if hasattr(sample[1], "tolist") else sample[1]
+        if isinstance(label, list | tuple):
+            raise LifelongError(
+                f"sample {i} has {len(label)} labels: give one a sample, not batches or one-hot rows "
+                "(.unbatch() in TensorFlow, a DataLoader's .dataset in PyTorch)"
+            )
+        if sample[0] is None or label is None:
+            what = "input" if sample[0] is None else "label"
+            raise LifelongError(f"the {what} of sample {i} is missing (None): fill or drop it")
+        x.append(_input(sample[0], i))
+        y.append(label)
         if x[i].shape != x[0].shape or x[i].dtype != x[0].dtype:
             kinds = [f"{each.dtype}{list(each.shape)}" for each in (x[i], x[0])]
             raise LifelongError(f"sample {i} is {kinds[0]}, the first is {kinds[1]}: make them alike")
@@ -158,9 +211,10 @@ def _pairs(samples: Iterable[Any]) -> Pairs:
     return np.stack(x), y
 
 
-def _input(x: Any) -> np.ndarray:
+def _input(x: Any, i: int) -> np.ndarray:
     """One input, images with the channels last and without the axis of a single one."""
     if hasattr(x, "convert"):  # a Pillow image
+        eight_bits(x, f"image {i}")
         return np.asarray(x.convert("L" if x.mode in GREY else "RGB"))
     if hasattr(x, "detach"):  # a tensor of PyTorch
         x = x.detach().cpu().numpy()
@@ -170,16 +224,27 @@ def _input(x: Any) -> np.ndarray:
     return x[..., 0] if x.ndim == 3 and x.shape[-1] == 1 else x
 
 
-def _arrays(train: Pairs, test: Pairs | None, name: str, classes: Sequence[object] | None) -> Dataset:
-    """The data set, its labels by name where they are places in ``classes``."""
+def _arrays(
+    train: Pairs,
+    test: Pairs | None,
+    name: str,
+    classes: Sequence[object] | None,
+    own: Sequence[object] | None,
+    own_test: Sequence[object] | None,
+) -> Dataset:
+    """The data set, its labels by name where they are places in ``classes`` or in its own names."""
 
-    def named(label: Any) -> Any:
-        if classes is None or not isinstance(label, int):
-            return label
-        if not 0 <= label < len(classes):
-            raise LifelongError(f"label {label} is none of the {len(classes)} classes: name them all")
-        return classes[label]
+    def named(labels: list[Any], names: Sequence[object] | None) -> list[Any]:
+        for i, label in enumerate(labels):
+            if names is not None and isinstance(label, int) and not 0 <= label < len(names):
+                raise LifelongError(
+                    f"label {label} of sample {i} is none of the {len(names)} classes: name them all"
+                )
+        return [y if names is None or not isinstance(y, int) else names[y] for y in labels]
 
-    (x, y), (x_test, y_test) = train, test or (None, None)
-    y_test = None if y_test is None else [named(label) for label in y_test]
-    return arrays(x, [named(label) for label in y], x_test, y_test, name=name, classes=classes)
+    x, y = train
+    y = named(y, own if classes is None else classes)
+    x_test, y_test = test or (None, None)
+    if y_test is not None:
+        y_test = named(y_test, (own_test or own) if classes is None else classes)
+    return arrays(x, y, x_test, y_test, name=name, classes=own if classes is None else classes)

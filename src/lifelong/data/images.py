@@ -130,6 +130,14 @@ def _empty(shape: tuple[int, ...], asked: bool) -> np.ndarray:
     return np.empty(shape, np.uint8)
 
 
+def eight_bits(image: Any, what: str) -> None:
+    """Refuse a Pillow image whose pixels would be clipped to 255."""
+    if image.mode[0] in "IF":
+        raise LifelongError(
+            f"{what} has pixels of more than 8 bits (mode {image.mode}): convert it to 8"
+        )
+
+
 def _name(image: Any, i: int) -> str:
     return str(image) if isinstance(image, Path) else f"image {i}"
 
@@ -140,6 +148,8 @@ def _opened(image: Any, i: int) -> Iterator[Any]:
     from PIL import Image
 
     what = _name(image, i)
+    if image is None:
+        raise LifelongError(f"{what} is missing (None): fill it or drop the row")
     try:
         if isinstance(image, Path):
             regular(image)
@@ -147,8 +157,7 @@ def _opened(image: Any, i: int) -> Iterator[Any]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             file = nullcontext(image) if isinstance(image, Image.Image) else Image.open(image)
         with file as opened:
-            if opened.mode[0] in "IF":
-                raise LifelongError(f"{what} has pixels of more than 8 bits: convert it to 8")
+            eight_bits(opened, what)
             yield opened
     except LifelongError:
         raise

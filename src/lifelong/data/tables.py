@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,16 @@ from . import disk
 from .encoder import BEYOND, LARGEST, Chunk, Encoder, is_number, is_text, reads_as_number
 from .formats import (
     COLUMNS,
+    FORMATS,
+    PLAIN,
+    STDIN,
+    Reading,
     csv_table,
     expanded,
+    form,
     json_table,
     listed,
+    no_column,
     parquet_rows,
     parquet_tables,
     regular,
@@ -31,7 +38,6 @@ from .own import Table, label_names, partition
 if TYPE_CHECKING:
     import pyarrow
 
-FORMATS = (".csv", ".jsonl", ".parquet")
 BATCH = 2048
 """Rows of a Parquet file that are read at once."""
 HELD = 2**28
@@ -51,16 +57,24 @@ def table(
     scale: str = "first",
     missing: str = "refuse",
     encoder: Encoder | None = None,
+    sep: str | None = None,
+    encoding: str = "utf-8",
+    columns: Collection[str] = (),
     drop: Collection[str] = (),
+    dates: Collection[str] = (),
     most_columns: int = COLUMNS,
 ) -> Dataset:
-    """A data set of CSV, JSONL (a JSON object a line) or Parquet files.
+    """A data set of CSV, TSV, JSONL (a JSON object a line) or Parquet files.
 
-    ``path`` is a file; or, one file a task, a folder (its files in the order of their names,
+    ``path`` is a file, also one packed by gzip (``.csv.gz``), or ``-``: CSV or JSONL from standard
+    input; or, one file a task, a folder (its files in the order of their names,
     ``task2`` before ``task10``) or a list of files (in its own order). Each row is a sample: the
     column ``target`` holds its class, an optional column of integers ``id`` its id, and all other
-    columns, except those in ``drop``, are inputs: numbers, text (categories) or lists of numbers,
-    which an :class:`Encoder` makes ``float32 [n, width]``. A ``target`` that is a list of columns holds
+    columns, or those in ``columns``, except those in ``drop``, are inputs: numbers, text (categories),
+    lists of numbers or, where named in ``dates``, dates as numbers of days,
+    which an :class:`Encoder` makes ``float32 [n, width]``. Other columns are not read. ``sep`` stands
+    between the columns of a CSV file (``;``), ``encoding`` is that of its text and of JSONL. Only what
+    is empty, or ``null`` in JSON, is missing: ``NA`` is a name. A ``target`` of several columns holds
     numbers, those of a regression or 0 and 1 of multi-label targets, empty where one is not told: y is
     ``float32 [n, columns]``, the classes are the columns' names. What it needs to know it learns from
     the training rows of the first task: ``scale`` is ``first`` (to that task's mean 0 and standard
@@ -77,13 +91,23 @@ def table(
     file cannot be read, columns are missing or differ between files, or a value is missing or not of
     its column's kind; rows are counted from 1, without the header.
     """
-    rows, held = read_rows(path, target, by, drop=drop, encoder=encoder, most_columns=most_columns), None
+    how = Reading(
+        sep, encoding, tuple(columns), tuple(drop), needs=encoder is None, most_columns=most_columns
+    )
+    rows, held = read_rows(path, target, by, how, encoder=encoder, dates=dates), None
     if test is not None:
-        given = {"drop": drop, "encoder": encoder, "most_columns": most_columns}
         text, first_id = rows.sources[0].text, len(rows.id)
-        held = read_rows(test, target, by, text=text, first_id=first_id, **given)  # type: ignore[arg-type]
+        how = replace(how, needs=False)
+        held = read_rows(
+            test, target, by, how, encoder=encoder, text=text, dates=dates, first_id=first_id
+        )
         _same(rows.columns, held.columns, "the test set", "the training set")
-    return encoded(name or title(path), rows, held, by or "task", scale, missing, encoder)
+    told: dict[str, Any] = {"target": target if isinstance(target, str) else list(target), "by": by}
+    told |= {"sep": sep, "encoding": encoding, "columns": list(columns), "drop": list(drop)}
+    made = encoded(
+        name or title(path), rows, held, by or "task", scale, missing, encoder, dates=dates, how=told
+    )
+    return made if encoder is None else replace(made, unseen=rows.unseen(encoder))
 
 
 def encoded(
@@ -95,6 +119,8 @@ def encoded(
     missing: str,
     encoder: Encoder | None = None,
     classes: Sequence[object] | None = None,
+    dates: Collection[str] = (),
+    how: dict[str, Any] | None = None,
 ) -> Dataset:
     """The data set of labelled rows; see :func:`table`."""
     if not rows.columns:
@@ -107,12 +133,12 @@ def encoded(
     def data(encoder: Encoder, refit: Callable[[np.ndarray], Dataset] | None = None) -> Dataset:
         x, x_test = rows.encode(encoder, train.id), (held or rows).encode(encoder, test.id)
         parts = Samples(x=x, **train.columns), Samples(x=x_test, **test.columns)
-        return Dataset(name, *parts, known, encoder, refit, rows.own_ids)
+        return Dataset(name, *parts, known, encoder, refit, rows.own_ids, how or {})
 
     def fit(ids: np.ndarray) -> Dataset:
         """Learn from these rows, unless a stream finds that its first task has others."""
         made = data(
-            Encoder.fit(rows.chunks(np.isin(rows.id, ids)), scale, missing),
+            Encoder.fit(rows.chunks(np.isin(rows.id, ids)), scale, missing, dates),
             lambda others: made if np.array_equal(others, ids) else fit(others),
         )
         return made
@@ -191,6 +217,13 @@ class Rows(Table):
                 if mask.any():
                     yield Chunk(table if mask.all() else table.filter(mask), file, rows[mask])
 
+    def unseen(self, encoder: Encoder) -> dict[str, int]:
+        """Of each column of categories, how many rows hold one that the encoder does not know."""
+        found: Counter[str] = Counter()
+        for chunk in self.chunks(np.ones(len(self.id), bool)):
+            found.update(encoder.unseen(chunk))
+        return dict(found)
+
     def encode(self, encoder: Encoder, ids: np.ndarray) -> np.ndarray:
         """The inputs of the rows with these ids, ``float32 [n, width]``."""
         chosen = np.isin(self.id, ids)
@@ -206,38 +239,57 @@ def read_rows(
     paths: AnyPath | Sequence[AnyPath],
     target: Target = "label",
     by: str | None = None,
+    how: Reading = PLAIN,
     *,
-    drop: Collection[str] = (),
     encoder: Encoder | None = None,
     text: Collection[str] = (),
+    dates: Collection[str] = (),
     labelled: bool = True,
     first_id: int = 0,
-    most_columns: int = COLUMNS,
+    also: str | None = None,
 ) -> Rows:
     """The rows of the files, one file after another; see :func:`table`.
 
-    Columns named in ``text``, the class and the task of a CSV file are read as they are written;
-    ``labelled=False`` allows files without the target; rows without an id are numbered from
-    ``first_id``.
+    Columns named in ``text`` and ``dates``, the class and the task of a CSV file are read as they are
+    written; ``labelled=False`` allows files and rows without the target, and numbers the rows; rows
+    without an id are numbered from ``first_id``. The column ``also`` is read, and is no input.
     """
     files, many = table_files(paths)
     if many and by is None:
-        for stem, count in Counter(file.stem for file in files).items():
+        for stem, count in Counter(form(file)[0] for file in files).items():
             if count > 1:
                 raise LifelongError(f"{count} files are called {stem!r}: give each task its own")
     fixed = [column for column in (target, by) if isinstance(column, str)]
+    wanted = [*([target] if isinstance(target, str) else target), *([] if by is None else [by])]
+    for column in wanted:
+        if column in how.drop:
+            raise LifelongError(f"column {column!r} is the target or the task: do not drop it")
     if encoder is not None:
-        text = [column.name for column in encoder.columns if column.kind == "category"]
-    sources = [_open(files[0], [*fixed, *text], most_columns)]
-    _no_stray_text(sources[0], [*fixed, *text])
-    fixed += text or sources[0].text
-    sources += [_open(file, fixed, most_columns) for file in files[1:]]
+        text = [column.name for column in encoder.columns if column.kind in ("category", "date")]
+        dates = [column.name for column in encoder.columns if column.kind == "date"]
+    inputs = how.columns
+    if inputs:
+        others = [*wanted, *([] if also is None else [also]), *([] if "id" in how.drop else ["id"])]
+        how = replace(how, columns=(*inputs, *others), must=inputs)
+    if not labelled:
+        dropped = {*how.drop, "id"} - {also, *wanted}
+        how = replace(how, drop=tuple(dropped), needs=False)
+    fixed += [*text, *dates, *([] if also is None else [also])]
+    sources = [_open(files[0], fixed, how)]
+    _no_stray_text(sources[0], fixed)
+    for column in dates:
+        if column not in sources[0].schema.names:
+            raise no_column(column, sources[0].schema.names, files[0])
+    fixed += [] if text else sources[0].text
+    sources += [_open(file, fixed, how) for file in files[1:]]
     task = None
     if many and by is None:
         pairs = zip(files, sources, strict=True)
-        task = [file.stem for file, source in pairs for _ in range(source.rows)]
-    rows = gather(sources, target, by, task, drop=drop, labelled=labelled, first_id=first_id)
+        task = [form(file)[0] for file, source in pairs for _ in range(source.rows)]
+    rows = gather(sources, target, by, task, labelled=labelled, first_id=first_id)
     if encoder is not None:
+        learned = {column.name for column in encoder.columns}
+        rows = replace(rows, columns=tuple(c for c in rows.columns if c != also or c in learned))
         _fits(encoder, rows.columns, files[0])
     return rows
 
@@ -248,11 +300,13 @@ def gather(
     by: str | None = None,
     task: list[str] | None = None,
     *,
-    drop: Collection[str] = (),
     labelled: bool = True,
     first_id: int = 0,
 ) -> Rows:
-    """The rows of all sources, which have the same columns; ``task`` where no column ``by`` tells it."""
+    """The rows of all sources, which have the same columns; ``task`` where no column ``by`` tells it.
+
+    Where they need not be ``labelled``, a label may be missing too: it is None then.
+    """
     wanted = (target,) if isinstance(target, str) else tuple(target)
     if by in ("x", "y", "id", "weight", *wanted):
         raise LifelongError(f"by={by!r} has another meaning here: rename that column of the file")
@@ -262,14 +316,14 @@ def gather(
         _same(names, source.schema.names, str(source.file), str(first.file))
     for column in (*(wanted if labelled else ()), *(() if by is None else (by,))):
         if column not in names:
-            raise _no_column(column, names, first.file)
-    own_id = "id" in names and "id" not in (*wanted, *drop)
-    others = {*wanted, by, *drop} | ({"id"} if own_id else set())
+            raise no_column(column, names, first.file)
+    own_id = labelled and "id" in names and "id" not in wanted
+    others = {*wanted, by} | ({"id"} if own_id else set())
     columns = [column for column in names if column not in others]
     labels = targets = None
     if isinstance(target, str):
         if target in names:
-            labels = np.concatenate([names_of(source, target) for source in sources])
+            labels = np.concatenate([names_of(s, target, empty=not labelled) for s in sources])
     elif set(wanted) <= set(names):
         targets = np.concatenate([numbers_of(source, wanted) for source in sources])
         labels = np.full(len(targets), "0", object)
@@ -285,11 +339,27 @@ def gather(
 
 
 def unlabelled_rows(
-    path: AnyPath, encoder: Encoder, target: Target = "label", drop: Collection[str] = ()
-) -> tuple[np.ndarray, Sequence[str] | np.ndarray | None]:
-    """Inputs ``float32 [n, width]`` to predict from, and their labels where there is a ``target``."""
-    rows = read_rows(path, target, drop=drop, encoder=encoder, labelled=False)
-    return rows.encode(encoder, rows.id), rows.labels if rows.targets is None else rows.targets
+    path: AnyPath,
+    encoder: Encoder,
+    target: Target = "label",
+    how: Reading = PLAIN,
+    also: str | None = None,
+) -> tuple[Rows, list[Any] | None]:
+    """Rows to predict from, their ``labels`` or ``targets`` where there are any (None: of that row).
+
+    And the values of the column ``also``, which is no input of the model's unless it has learned it.
+    """
+    rows = read_rows(path, target, None, how, encoder=encoder, labelled=False, also=also)
+    if also is None:
+        return rows, None
+    return rows, [v for source in rows.sources for v in column_of(source, also)]
+
+
+def column_of(source: Source, name: str) -> list[Any]:
+    """The values of a column, as they are."""
+    if name not in source.schema.names:
+        raise no_column(name, source.schema.names, source.file)
+    return values_of(source.read([name]).column(name), name, source)
 
 
 def _fits(encoder: Encoder, names: Sequence[str], file: Path) -> None:
@@ -304,10 +374,10 @@ def _fits(encoder: Encoder, names: Sequence[str], file: Path) -> None:
 
 
 def open_tables(
-    paths: AnyPath | Sequence[AnyPath], text: Collection[str], most_columns: int = COLUMNS
+    paths: AnyPath | Sequence[AnyPath], text: Collection[str], how: Reading = PLAIN
 ) -> list[Source]:
     """The files, the columns named in ``text`` read as they are written."""
-    return [_open(file, text, most_columns) for file in table_files(paths)[0]]
+    return [_open(file, text, how) for file in table_files(paths)[0]]
 
 
 def table_files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
@@ -315,25 +385,27 @@ def table_files(paths: AnyPath | Sequence[AnyPath]) -> tuple[list[Path], bool]:
     many = True
     if not isinstance(paths, str | os.PathLike):
         files = [expanded(path) for path in paths]
+    elif Path(paths) == STDIN:
+        return [STDIN], False
     elif (folder := expanded(paths)).is_dir():
-        found = (f for f in listed(folder) if f.suffix.lower() in FORMATS and f.name[0] not in "._")
+        found = (f for f in listed(folder) if form(f)[1] in FORMATS and f.name[0] not in "._")
         files = sorted(found, key=natural)
     else:
         files, many = [folder], False
     if not files:
-        what = "one .csv, .jsonl or .parquet file a task, or one folder of images a class"
+        what = "one .csv, .tsv, .jsonl or .parquet file a task, or one folder of images a class"
         raise LifelongError(f"{paths} holds no files: give {what}")
     for file in files:
         regular(file)
-        if file.suffix.lower() not in FORMATS:
-            raise LifelongError(f"cannot read {file}: give a .csv, .jsonl or .parquet file")
+        if form(file)[1] not in FORMATS:
+            raise LifelongError(f"cannot read {file}: give a .csv, .tsv, .jsonl or .parquet file")
     return files, many
 
 
 def is_tables(path: Path) -> bool:
     """Whether it is a table, or a folder in which there is one."""
     files = listed(path) if path.is_dir() else [path]
-    return any(file.suffix.lower() in FORMATS for file in files)
+    return any(form(file)[1] in FORMATS for file in files)
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
@@ -345,23 +417,35 @@ def natural(path: Path) -> list[tuple[int, str]]:
 def title(path: AnyPath | Sequence[AnyPath]) -> str:
     if not isinstance(path, str | os.PathLike):
         return Path(path[0]).resolve().parent.name
+    if Path(path) == STDIN:
+        return "stdin"
     whole = Path(path).expanduser().resolve()
-    return whole.name if whole.is_dir() else whole.stem
+    return whole.name if whole.is_dir() else form(whole)[0]
 
 
-def _open(file: Path, text: Collection[str], most_columns: int = COLUMNS) -> Source:
-    """One file; of a CSV file, the columns named in ``text`` are read as they are written."""
-    held = None
-    if regular(file).stat().st_size == 0:
-        raise LifelongError(f"{file} is empty: give it a header and rows")
-    if file.suffix.lower() == ".parquet":
-        schema, rows = parquet_rows(file)
+def _open(file: Path, text: Collection[str], how: Reading = PLAIN) -> Source:
+    """One file; of a CSV file, the columns named in ``text`` are read as they are written.
+
+    Standard input is JSONL where its first sign is a brace, else CSV.
+    """
+    held, content = None, None
+    kind, name = form(file)[1], file
+    if file == STDIN:
+        name, content = Path("standard input"), sys.stdin.buffer.read()
+        kind = ".jsonl" if content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{" else ".csv"
+    if (regular(file).stat().st_size if content is None else len(content)) == 0:
+        raise LifelongError(f"{name} is empty: give it a header and rows")
+    if kind == ".parquet":
+        schema, rows = parquet_rows(file, how)
     else:
-        held = csv_table(file, text) if file.suffix.lower() == ".csv" else json_table(file, most_columns)
+        if kind == ".jsonl":
+            held = json_table(name, how, content)
+        else:
+            held = csv_table(name, text, how, content)
         schema, rows = held.schema, held.num_rows
     if rows == 0:
-        raise LifelongError(f"{file} holds no rows: give it at least one")
-    return Source(file, schema, rows, held)
+        raise LifelongError(f"{name} holds no rows: give it at least one")
+    return Source(name, schema, rows, held)
 
 
 def _no_stray_text(source: Source, text: Collection[str]) -> None:
@@ -378,8 +462,8 @@ def _no_stray_text(source: Source, text: Collection[str]) -> None:
             row, value = next((i, v) for i, v in enumerate(column.to_pylist(), 1) if v in strange)
             raise LifelongError(
                 f"column {name!r} of {source.file} holds {value[:40]!r} (row {row}), not a number as "
-                "most of its values: correct it (1000 or 0.5, not 1_000), "
-                "or write the numbers so that they read as text"
+                "most of its values: correct it (1000 or 0.5, not 1_000; nothing at all where it is "
+                "missing), or write the numbers so that they read as text"
             )
 
 
@@ -391,18 +475,15 @@ def _same(names: Sequence[str], others: Sequence[str], where: str, first: str) -
         raise LifelongError(f"{where} has a column {extra!r} that {first} has not: remove it")
 
 
-def _no_column(name: str, names: list[str], file: Path | str) -> LifelongError:
-    if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
-        return LifelongError(f"{file} has the one column {names[0]!r}: separate columns by commas")
-    return unknown("column", name, names)
+def names_of(source: Source, name: str, first: int = 1, empty: bool = False) -> np.ndarray:
+    """A column as names, ``object [n]``; whole numbers lose a trailing ".0".
 
-
-def names_of(source: Source, name: str, first: int = 1) -> np.ndarray:
-    """A column as names, ``object [n]``; whole numbers lose a trailing ".0"."""
+    None where one is missing and that is allowed, ``empty``.
+    """
     from pyarrow import types
 
     if name not in source.schema.names:
-        raise _no_column(name, source.schema.names, source.file)
+        raise no_column(name, source.schema.names, source.file)
     column = source.read([name]).column(name)
     if types.is_nested(column.type):
         raise LifelongError(
@@ -413,7 +494,8 @@ def names_of(source: Source, name: str, first: int = 1) -> np.ndarray:
     names = [*label_names(values_of(coded.dictionary, name, source)), None]
     codes = coded.indices.fill_null(len(names) - 1).to_numpy()
     short = [n and re.sub(r"^([+-]?[0-9]+)\.0+$", r"\1", n) for n in names]
-    _present(np.array([value is None for value in short])[codes], source, name, first)
+    if not empty:
+        _present(np.array([value is None for value in short])[codes], source, name, first)
     return np.array(short, object)[codes]
 
 
@@ -456,7 +538,7 @@ def integers_of(source: Source, name: str) -> np.ndarray:
     from pyarrow import ArrowInvalid, int64, types
 
     if name not in source.schema.names:
-        raise _no_column(name, source.schema.names, source.file)
+        raise no_column(name, source.schema.names, source.file)
     values = source.read([name]).column(name)
     wrong = LifelongError(
         f"column {name!r} of {source.file} must hold integers from 0: change or rename it"

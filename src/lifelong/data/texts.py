@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,17 +15,25 @@ from ..samples import Dataset, Samples
 from .download import archive, class_names, given, members
 from .formats import (
     COLUMNS,
+    PLAIN,
+    STDIN,
+    Reading,
     csv_tables,
     expanded,
+    form,
     json_tables,
+    no_column,
+    opened,
     parquet_rows,
     parquet_tables,
+    recoded,
     regular,
 )
 from .own import Table, partition
 from .tables import (
     AnyPath,
     Source,
+    column_of,
     gather,
     integers_of,
     is_tables,
@@ -60,17 +69,23 @@ def texts(
     test: AnyPath | Sequence[AnyPath] | None = None,
     name: str | None = None,
     most_columns: int = COLUMNS,
+    *,
+    sep: str | None = None,
+    encoding: str = "utf-8",
+    drop: Collection[str] = (),
 ) -> Dataset:
     """A data set of texts: ``x`` is ``object [n]``, strings.
 
-    ``path`` is a ``.csv``, ``.jsonl`` or ``.parquet`` file, or a folder or a list of them, one a task,
-    whose columns ``text`` and ``target`` are read; the rest is as :func:`table` has it: ``by``, ``id``,
-    ``test`` and what is held out without it, and ``most_columns``.
+    ``path`` is a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file, or a folder or a list of them, one
+    a task, whose columns ``text`` and ``target`` are read, and no others; the rest is as :func:`table`
+    has it: ``by``, ``id`` (unless it is in ``drop``), ``test`` and what is held out without it, ``sep``,
+    ``encoding``, and ``most_columns``.
 
     Raises :class:`LifelongError` where a file cannot be read, or a text or label is missing.
     """
-    train = _rows(path, text, target, by, 0, most_columns)
-    held = None if test is None else _rows(test, text, target, by, len(train.id), most_columns)
+    how = Reading(sep, encoding, (), tuple(drop), most_columns=most_columns)
+    train = _rows(path, text, target, by, 0, how)
+    held = None if test is None else _rows(test, text, target, by, len(train.id), how)
     known = name or title(path)
     training, testing, classes = partition(known, train, held, column=by or "task")
     content = np.concatenate([t.x for t in (train, held) if t is not None])
@@ -80,18 +95,37 @@ def texts(
     def filled(samples: Samples) -> Samples:
         return samples.replace(x=content[[place[i] for i in samples.id.tolist()]])
 
-    return Dataset(known, filled(training), filled(testing), classes, own_ids=train.own_ids)
+    told: dict[str, Any] = {"target": target, "text": text, "by": by}
+    told |= {"sep": sep, "encoding": encoding, "drop": list(drop)}
+    parts = filled(training), filled(testing)
+    return Dataset(known, *parts, classes, own_ids=train.own_ids, how=told)
 
 
 def unlabelled_texts(
-    path: AnyPath, text: str = "text", target: str = "label"
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """(texts, labels where there is a column of them), ``object [n]`` each."""
-    sources = open_tables(path, [text, target])
+    path: AnyPath,
+    text: str = "text",
+    target: str = "label",
+    how: Reading = PLAIN,
+    also: str | None = None,
+) -> tuple[np.ndarray, np.ndarray | None, list[Any] | None]:
+    """(texts, labels where there is a column of them, the values of the column ``also``).
+
+    Each is ``[n]``; a label that is empty is None.
+    """
+    names = [text, target] + ([] if also is None else [also])
+    sources = open_tables(path, names, _only(how, [text, *names[2:]], target))
     x = np.concatenate([_content(source, text) for source in sources])
+    passed = None if also is None else [v for source in sources for v in column_of(source, also)]
     if not all(target in source.schema.names for source in sources):
-        return x, None
-    return x, np.concatenate([names_of(source, target) for source in sources])
+        return x, None, passed
+    labels = np.concatenate([names_of(source, target, empty=True) for source in sources])
+    return x, labels, passed
+
+
+def _only(how: Reading, must: Sequence[str], *others: str) -> Reading:
+    """To read these columns alone, and to refuse a file that lacks one that must be there."""
+    more = (name for name in others if name not in how.drop)
+    return replace(how, columns=(*must, *more), drop=(), needs=False, must=tuple(must))
 
 
 def published(name: str) -> Dataset:
@@ -150,24 +184,32 @@ def _folder(name: str, folder: Path) -> Dataset:
 
 
 def blocks(
-    path: str, text: str = "text", target: str = "label", most_columns: int = COLUMNS
+    path: str,
+    text: str = "text",
+    target: str = "label",
+    most_columns: int = COLUMNS,
+    *,
+    sep: str | None = None,
+    encoding: str = "utf-8",
+    drop: Collection[str] = (),
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """(texts, labels), ``object [n]`` each, some rows at a time: a file need not fit into memory.
 
     And the rows' ids, ``int64 [n]``, where the file has a column ``id``.
 
-    ``path`` is a ``.csv``, ``.jsonl`` or ``.parquet`` file, or ``-``: JSONL from standard input.
-    A JSONL file may have ``most_columns`` different keys. Raises as :func:`texts`.
+    ``path`` is a ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet`` file, or ``-``: JSONL from standard
+    input. The rest is as :func:`texts` has it, and so are the errors.
     """
     first = 1
-    for source in _sources(path, most_columns):
+    how = Reading(sep, encoding, (), tuple(drop), most_columns=most_columns)
+    for source in _sources(path, _only(how, (text, target), "id")):
         rows = _content(source, text, first), names_of(source, target, first)
         own = "id" in source.schema.names and "id" not in (text, target)
         yield (*rows, integers_of(source, "id")) if own else rows
         first += source.rows
 
 
-def has_column(path: AnyPath, name: str) -> bool:
+def has_column(path: AnyPath, name: str, how: Reading = PLAIN) -> bool:
     """Whether ``path`` is a table, or tables, and the first has a column of this name.
 
     No more than a block of it is read: a file that flows by need not fit into memory.
@@ -175,27 +217,29 @@ def has_column(path: AnyPath, name: str) -> bool:
     where = expanded(path)
     if not where.exists() or not is_tables(where):
         return False
-    first = next(_sources(str(table_files(where)[0][0])), None)
+    how = replace(how, columns=(), drop=())
+    first = next(_sources(str(table_files(where)[0][0]), how), None)
     return first is not None and name in first.schema.names
 
 
-def _sources(path: str, most_columns: int = COLUMNS) -> Iterator[Source]:
-    file, suffix = expanded(path), Path(path).suffix.lower()
-    if path == "-":
-        tables = json_tables(sys.stdin.buffer, "standard input", most_columns)
+def _sources(path: str, how: Reading = PLAIN) -> Iterator[Source]:
+    file, suffix = expanded(path), form(path)[1]
+    if Path(path) == STDIN:
+        lines = recoded(sys.stdin.buffer, how)
+        tables = json_tables(lines, "standard input", how)
         yield from (_source(table, "standard input") for table in tables)
         return
     regular(file)
     if suffix == ".jsonl":
-        with file.open("rb") as lines:
-            yield from (_source(table, path) for table in json_tables(lines, path, most_columns))
-    elif suffix == ".csv":
-        yield from (_source(table, path) for table in csv_tables(file))
+        with opened(file, how) as lines:
+            yield from (_source(table, path) for table in json_tables(lines, path, how))
+    elif suffix in (".csv", ".tsv"):
+        yield from (_source(table, path) for table in csv_tables(file, how))
     elif suffix == ".parquet":
-        parquet_rows(file)
-        yield from (_source(table, path) for table in parquet_tables(file))
+        names = parquet_rows(file, how)[0].names
+        yield from (_source(table, path) for table in parquet_tables(file, columns=names))
     else:
-        raise LifelongError(f"cannot read {path}: give a .csv, .jsonl or .parquet file, or -")
+        raise LifelongError(f"cannot read {path}: give a .csv, .tsv, .jsonl or .parquet file, or -")
 
 
 def _source(table: pyarrow.Table, name: str) -> Source:
@@ -208,14 +252,15 @@ def _rows(
     target: str,
     by: str | None,
     first_id: int,
-    most_columns: int,
+    how: Reading,
 ) -> Table:
     """The rows of files: texts, labels, tasks, ids."""
-    sources = open_tables(paths, [text, target] if by is None else [text, target, by], most_columns)
-    many = len(sources) > 1 or not isinstance(paths, str | Path) or Path(paths).is_dir()
+    names = [text, target] if by is None else [text, target, by]
+    sources = open_tables(paths, names, _only(how, names, "id"))
+    many = len(sources) > 1 or not isinstance(paths, str | Path) or expanded(paths).is_dir()
     task = None
     if many and by is None:
-        task = [Path(source.file).stem for source in sources for _ in range(source.rows)]
+        task = [form(source.file)[0] for source in sources for _ in range(source.rows)]
     x = np.concatenate([_content(source, text) for source in sources])
     rows = gather(sources, target, by, task, first_id=first_id)
     return Table(rows.labels, rows.task, rows.id, x, rows.own_ids)
@@ -226,7 +271,7 @@ def _content(source: Source, name: str, first: int = 1) -> np.ndarray:
     from pyarrow import types
 
     if name not in source.schema.names:
-        raise unknown("column", name, source.schema.names)
+        raise no_column(name, source.schema.names, source.file)
     column = source.read([name]).column(name)
     if not (types.is_string(column.type) or types.is_large_string(column.type)):
         raise LifelongError(f"column {name!r} of {source.file} holds {column.type}: name one of texts")

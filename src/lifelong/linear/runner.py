@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import metrics
 from ..data import Encoder
+from ..data.formats import checked_how
 from ..errors import LifelongError, at_least, intact, require, unknown
 from ..files import lock, read_arrays, read_manifest, write_arrays
 from ..ids import Ids
@@ -145,7 +146,7 @@ def run(
         with bar() if report is None else nullcontext(report) as session.report:
             session.learn()
         about = words | {"key": key, "command": command or "lifelong.linear.run(...)"}
-        return session.finish(about, method, stream.encoder)
+        return session.finish(about, method, stream.encoder, stream.how)
 
 
 def run_flow(
@@ -155,6 +156,7 @@ def run_flow(
     out: str | Path | None = None,
     *,
     about: dict[str, str] | None = None,
+    how: dict[str, Any] | None = None,
     method: str | None = None,
     seed: int = 1,
     delay: int = 0,
@@ -174,6 +176,7 @@ def run_flow(
             :func:`lifelong.data.text_blocks` reads them.
         name: of the data.
         about: where the data is from: the file, its columns. Other rows are other data all the same.
+        how: how it was read, for the model to remember.
         delay: as of :func:`run`.
     """
     at_least(0, delay=delay)
@@ -191,7 +194,7 @@ def run_flow(
         words |= {"key": key, "command": command or "lifelong.linear.run_flow(...)"}
         session.tracker = make_tracker(track, out, session.options | {"key": key})
         session.tracker.missed(session.rows)
-        return session.finish(words, method, None)
+        return session.finish(words, method, None, how or {})
 
 
 def _key(learner: Any, method: str, seed: int, words: dict[str, Any]) -> str:
@@ -375,7 +378,9 @@ class _Session:
             whole = {"linear": pack(self.learner, "", arrays), "book": book}
             write_arrays(self.checkpoint, arrays, whole)
 
-    def finish(self, about: dict[str, Any], method: str, encoder: Encoder | None) -> Result:
+    def finish(
+        self, about: dict[str, Any], method: str, encoder: Encoder | None, how: dict[str, Any]
+    ) -> Result:
         """The result; and, where there is a folder, its files."""
         book = self.book
         if book.truth:
@@ -400,7 +405,8 @@ class _Session:
         self.tracker.finish(result)
         if self.checkpoint is not None:
             folder = self.checkpoint.parent
-            kept = Kept(result.data, [guard(task) for task in self.tests], encoder, self._ids(result))
+            guards = [guard(task) for task in self.tests]
+            kept = Kept(result.data, guards, encoder, self._ids(result), how=how)
             save(self.learner, folder / "model.safetensors", kept)
             result.save(folder / "run.json")
             return finish(folder)
@@ -504,6 +510,8 @@ class Kept:
     """Which version of its folder the file is, and where that comes from; None: of none."""
     path: Path | None = None
     """Where it was read."""
+    how: dict[str, Any] = field(default_factory=dict)
+    """How the files that it learned were read."""
 
     def save(self, learner: Incremental, path: Path) -> None:
         """Write the learner and this to a file, which is the same version only where it was read."""
@@ -529,6 +537,7 @@ def save(learner: Incremental, path: Path, kept: Kept) -> None:
         "guards": pack(guards, "guards", arrays),
         "result": kept.result,
         "encoder": None if kept.encoder is None else kept.encoder.to_json(),
+        "how": kept.how,
         "ids": kept.ids.to_json(),
         "version": kept.version,
     }
@@ -557,7 +566,8 @@ def kept_of(path: Path, learner: Incremental, arrays: dict[str, np.ndarray], who
             held = learner._held()
             known.add(held[held >= 0])
         result = checked(whole["result"], str(path)).data if whole.get("result") else {}
-        return Kept(result, guards, encoder, known, whole.get("version"), path)
+        how = checked_how(whole.get("how"), str(path))
+        return Kept(result, guards, encoder, known, whole.get("version"), path, how)
 
 
 def names_of_columns(path: Path) -> list[str] | None:

@@ -175,7 +175,8 @@ class HashingText(TransformerMixin, BaseEstimator):
         for column, at in zip(columns.tolist(), first.tolist(), strict=True):
             if column not in self.names_:
                 start, end = spans[at]
-                self.names_[column] = " ".join(bytes(text[start:end]).decode(errors="replace").split())
+                word = bytes(text[start:end]).decode(errors="replace").lower()
+                self.names_[column] = " ".join(word.split())
 
     def _verify(self) -> None:
         """Raise ValueError where what a file held is not what learning could have left."""
