@@ -69,7 +69,7 @@ class Attached:
             from .backends.tensorflow_loop import TensorflowLoop as Loop  # type: ignore[assignment]
             from .backends.tensorflow_loop import options
         self.model, self.optimizer = model, optimizer
-        own = options(model, optimizer) | ({"device": device} if device else {})
+        own: dict[str, Any] = options(model, optimizer) | ({"device": device} if device else {})
         self.learner = Learner(
             model, method, seed=seed, backend="torch" if torch else "tensorflow",
             output="seen" if scenario == "class" else "all", **own,

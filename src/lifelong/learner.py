@@ -352,7 +352,7 @@ class Learner:
         return ((y - mean) / sd).astype(np.float32)
 
     def unscaled(self, scores: np.ndarray) -> np.ndarray:
-        """Scores ``[n, width]`` in the units of the targets, float64; as they are where none are scaled."""
+        """Scores ``[n, width]`` in the targets' units, float64; unchanged where none are scaled."""
         if not self.objective.scaled:
             return scores
         mean, sd = self._units()
