@@ -40,7 +40,7 @@ def floats(stream: ll.Stream) -> list[ll.Task]:
 def learned(name: str, model, tasks: list[ll.Task], **options):
     """A learner that has learned the tasks, and the rows of every step, task by task."""
     method = helpers.parts(name)
-    made = helpers.learner(method + helpers.probe(lambda *_: None), model, output="all", **options)
+    made = helpers.learner(method + helpers.probe(lambda *_: None), model, **options)
     rows: list[list[np.ndarray]] = []
     for task in tasks:
         rows.append([])
@@ -65,7 +65,9 @@ def plain_loop(name: str, model: nn.Module, tasks, rows, scenario: str = "class"
             for at in steps:
                 batch = keeper.batch(x_all[at], y_all[at], at)
                 scores = model(batch.x)
-                loss = keeper.loss(batch, scores, F.cross_entropy(scores, batch.y, reduction="none"))
+                loss = keeper.loss(
+                    batch, scores, F.cross_entropy(keeper.seen(scores), batch.y, reduction="none")
+                )
                 optimizer.zero_grad()
                 loss.backward()
                 keeper.step()
@@ -125,7 +127,9 @@ def test_saved_and_loaded_it_goes_on(tmp_path):
         for at in rows[1]:
             batch = again.batch(task.train.x[at], task.train.y[at])
             scores = resumed(batch.x)
-            loss = again.loss(batch, scores, F.cross_entropy(scores, batch.y, reduction="none"))
+            loss = again.loss(
+                batch, scores, F.cross_entropy(again.seen(scores), batch.y, reduction="none")
+            )
             optimizer.zero_grad()
             loss.backward()
             again.step()
@@ -185,7 +189,9 @@ def test_a_keras_train_step_ends_where_a_learner_does(name):
             batch = self.keeper.batch(*data[:2], self.at)
             with tf.GradientTape() as tape:
                 scores = self(batch.x, training=True)
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, scores)
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                    batch.y, self.keeper.seen(scores)
+                )
                 loss = self.keeper.loss(batch, scores, losses)
             self.keeper.step(tape.gradient(loss, self.trainable_variables))
             return {"loss": loss}
@@ -219,7 +225,9 @@ def one_task(keeper: Attached, task: ll.Task, fail=None, spoil=None) -> None:
                 spoil(x)
             batch = keeper.batch(x, y_all[start : start + 16])
             scores = model(batch.x)
-            loss = keeper.loss(batch, scores, F.cross_entropy(scores, batch.y, reduction="none"))
+            loss = keeper.loss(
+                batch, scores, F.cross_entropy(keeper.seen(scores), batch.y, reduction="none")
+            )
             optimizer.zero_grad()
             loss.backward()
             keeper.step()
@@ -303,3 +311,197 @@ def test_a_damaged_file_is_refused_and_changes_nothing(tmp_path):
         with pytest.raises(LifelongError, match="damaged or was not written by lifelong"):
             keeper.load(tmp_path / "spoiled")
         helpers.same_state(before, everything(keeper))
+
+
+# --- where the method edits nothing, it is the plain loop --------------------------------------
+
+
+class Heads(nn.Module):
+    """A head for each task; the loop says which is in use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.heads = nn.Linear(6, 8), nn.ModuleList(nn.Linear(8, 4) for _ in range(2))
+        self.task = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.heads[self.task](self.body(x).relu())
+
+
+def samples(rows: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    drawn = torch.Generator().manual_seed(0)
+    return torch.randn(rows, 6, generator=drawn), torch.arange(rows) % 4
+
+
+def pass_over(keeper: Attached, x: torch.Tensor, y: torch.Tensor) -> None:
+    for start in range(0, len(x), 8):
+        batch = keeper.batch(x[start : start + 8], y[start : start + 8])
+        scores = keeper.model(batch.x)
+        losses = F.cross_entropy(keeper.seen(scores), batch.y, reduction="none")
+        keeper.optimizer.zero_grad()
+        keeper.loss(batch, scores, losses).backward()
+        keeper.step()
+
+
+OPTIMIZERS = [
+    lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1),
+    lambda p: torch.optim.Adam(p, 0.01),
+    lambda p: torch.optim.AdamW(p, 0.01, weight_decay=0.1),
+]
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["naive", "er", "si"])
+def test_a_head_that_a_task_does_not_use_stays(name, make):
+    model, (x, y) = helpers.own(Heads), samples()
+    keeper = ll.attach(model, make(model.parameters()), name)
+    for model.task in (0, 1):
+        before = [p.detach().clone() for p in model.parameters()]
+        with keeper.task(x, y):
+            pass_over(keeper, x, y)
+        used = [torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
+        assert used == [False, False, model.task == 1, model.task == 1, model.task == 0, model.task == 0]
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_naive_is_the_plain_loop_to_the_bit(make, dtype):
+    mine, theirs = helpers.own(Heads).to(dtype), helpers.own(Heads).to(dtype)
+    x, y = samples()
+    x = x.to(dtype)
+    optimizer = make(mine.parameters())
+    keeper = ll.attach(theirs, make(theirs.parameters()), "naive")
+    for mine.task in (0, 1):
+        theirs.task = mine.task
+        for start in range(0, len(x), 8):
+            optimizer.zero_grad()
+            F.cross_entropy(mine(x[start : start + 8]), y[start : start + 8]).backward()
+            optimizer.step()
+        with keeper.task(x, y):
+            pass_over(keeper, x, y)
+    for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+@pytest.mark.parametrize("name", ["naive", "er", "ewc", "lwf"])
+def test_tokens_come_back_as_they_were_given(name, dtype):
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(256, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.table(x.long()[:, 0])
+
+    model = helpers.own(Tokens)
+    keeper = ll.attach(model, torch.optim.SGD(model.parameters(), 0.1), name)
+    x = torch.tensor([[200], [7], [0], [255]], dtype=dtype)
+    for _ in range(2):
+        with keeper.task(x, torch.arange(4)):
+            batch = keeper.batch(x, torch.arange(4))
+            assert batch.x.dtype == dtype
+            assert torch.equal(batch.x[:4], x)
+            scores = model(batch.x)
+            losses = F.cross_entropy(scores, batch.y, reduction="none")
+            keeper.loss(batch, scores, losses).backward()
+            keeper.step()
+
+
+@pytest.mark.parametrize("name", ["naive", "er", "ewc", "si", "a-gem"])
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.SparseAdam])
+def test_sparse_gradients(name, kind):
+    def make():
+        return helpers.own(lambda: nn.Sequential(nn.Embedding(9, 4, sparse=True), nn.Flatten()))
+
+    x, y = torch.arange(8)[:, None], torch.arange(8) % 4
+    mine, theirs = make(), make()
+    optimizer = kind(mine.parameters(), 0.1)
+    keeper = ll.attach(theirs, kind(theirs.parameters(), 0.1), name)
+    with keeper.task(x, y):
+        pass_over(keeper, x, y)
+    F.cross_entropy(mine(x), y).backward()
+    optimizer.step()
+    torch.testing.assert_close(mine[0].weight, theirs[0].weight)  # in the first task nothing is edited
+    with keeper.task(x, y):
+        pass_over(keeper, x, y)
+
+
+@pytest.mark.parametrize("name", ["der++", "der", "lwf", "ewc", "er", "si", "gem"])
+def test_autocast(name):
+    model, (x, y) = helpers.own(Own), samples()
+    x = torch.cat([x] * 6, 1)
+    keeper = ll.attach(model, torch.optim.SGD(model.parameters(), 0.1), name)
+    before = model.out.weight.detach().clone()
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16), keeper.task(x, y):
+            pass_over(keeper, x, y)
+    assert torch.isfinite(model.out.weight).all()
+    assert not torch.equal(before, model.out.weight)
+
+
+def test_what_a_loop_cannot_be_is_one_line():
+    model = helpers.own(Own)
+    with pytest.raises(LifelongError, match="LBFGS computes the loss several times"):
+        ll.attach(model, torch.optim.LBFGS(model.parameters()), "naive")
+    half = helpers.own(Own).bfloat16()
+    with pytest.raises(LifelongError, match=r"bfloat16 on cpu; .*use torch\.autocast"):
+        ll.attach(half, torch.optim.SGD(half.parameters(), 0.1), "naive")
+    keeper = ll.attach(model, torch.optim.SGD(model.parameters(), 0.1), "naive")
+    x, y = torch.zeros(4, 36), torch.arange(4)
+    for wrong in (x.to_sparse(), x.bfloat16(), {"a": x}, [object()] * 4):
+        with pytest.raises(LifelongError, match="give dense arrays"), keeper.task(wrong, y):
+            pass
+    with pytest.raises(LifelongError, match="no class has come yet"):
+        keeper.seen(torch.zeros(4, 6))
+
+
+def test_classes_that_have_not_come_are_left_out():
+    model, (x, y) = helpers.own(Own), samples()
+    x = torch.cat([x] * 6, 1)
+    keeper = ll.attach(model, torch.optim.SGD(model.parameters(), 0.1), "naive")
+    bias = model.out.bias.detach().clone()
+    with keeper.task(x, y):
+        pass_over(keeper, x, y)
+    assert torch.equal(model.out.bias[4:], bias[4:])
+    assert not torch.equal(model.out.bias[:4], bias[:4])
+    shown = keeper.seen(torch.tensor([[0.0, 1, 2, 3, 9, 9]]))
+    assert shown.tolist() == [[0, 1, 2, 3, -1e9, -1e9]]
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("name", ["naive", "er", "si"])
+def test_a_keras_head_that_a_task_does_not_use_stays(name):
+    helpers.one_tensorflow_thread()
+    import keras
+    import tensorflow as tf
+
+    class Two(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.heads, self.task = [keras.layers.Dense(4), keras.layers.Dense(4)], 0
+            for head in self.heads:
+                head.build((None, 6))
+
+        def call(self, x):
+            return self.heads[self.task](tf.cast(x, "float32"))
+
+    keras.utils.set_random_seed(1)
+    model, (x, y) = Two(), samples()
+    model(x.numpy())
+    keeper = ll.attach(model, keras.optimizers.Adam(0.01, weight_decay=0.1), name)
+    numbers = (x.numpy() * 50).clip(0, 255).astype(np.uint8)
+    for model.task in (0, 1):
+        before = model.get_weights()
+        with keeper.task(numbers, y.numpy()):
+            for start in range(0, 40, 8):
+                rows = slice(start, start + 8)
+                batch = keeper.batch(numbers[rows], y.numpy()[rows])
+                np.testing.assert_array_equal(batch.x[:8], numbers[rows])
+                with tf.GradientTape() as tape:
+                    scores = model(batch.x)
+                    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.y, scores)
+                    loss = keeper.loss(batch, scores, losses)
+                keeper.step(tape.gradient(loss, model.trainable_variables))
+        same = [np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
+        assert same == [model.task == 1] * 2 + [model.task == 0] * 2

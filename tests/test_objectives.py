@@ -220,7 +220,7 @@ def test_evaluation_measures_each_task_on_its_own_test_set(kind, scenario):
             continue
         samples = made.encode(task.test, task.classes)
         own = ~np.isnan(samples.y).all(0)
-        by_hand = made.objective.compare(scores(made, samples)[:, own], samples.y[:, own])
+        by_hand = made.objective.compare(made.unscaled(scores(made, samples))[:, own], samples.y[:, own])
         assert found.rows["aware"][j] == found.rows["agnostic"][j] == pytest.approx(by_hand["score"])
         for name in made.objective.beside:
             assert found.rows[name][j] == pytest.approx(by_hand[name])
@@ -649,3 +649,32 @@ def test_outputs_are_untouched_by_targets_that_are_not_told():
     assert np.isfinite(
         made.ops.numpy(made.losses(blank, Outputs(scores=made.outputs(samples).scores)))
     ).all()
+
+
+@pytest.mark.parametrize("backend", helpers.BACKENDS)
+def test_targets_are_learned_on_the_scale_of_the_first_task(backend, tmp_path):
+    x = np.random.default_rng(0).standard_normal((200, 3)).astype(np.float32)
+    y = (300_000 + x @ [50_000.0, 20_000, -10_000])[:, None].astype(np.float32)
+    made = ll.Learner(
+        ll.models.mlp(32), "er", "regression", backend=backend, epochs=40, batch=16,
+        optimizer=ll.Adam(0.01),
+    )  # fmt: skip
+    for i, shift in enumerate((0, 100_000)):
+        train = ll.Samples(x=x, y=y + np.float32(shift), id=np.arange(200) + 200 * i)
+        place = (i, 2)
+        made.learn(ll.Task(str(i), train, ll.Samples(), ("price",), "domain", place, None, i))
+        if not i:
+            found = made.predict(x)
+            assert np.corrcoef(found, y[:, 0])[0, 1] > 0.99
+            assert np.sqrt(((found - y[:, 0]) ** 2).mean()) < 0.1 * y.std()
+            first = made.scale.copy()
+    np.testing.assert_allclose(first[:, 0], [y.mean(dtype=float), y.std(dtype=float)], rtol=1e-4)
+    np.testing.assert_array_equal(made.scale, first)
+    assert np.abs(made.memories[0].samples.y).max() < 10  # replayed targets are on the same scale
+    np.testing.assert_array_equal(made.decision(x)[:, 0], made.predict(x))
+    made.save(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(ll.load(tmp_path / "model.safetensors").predict(x), made.predict(x))
+    arrays, manifest = made.state()
+    del arrays["scale"]  # a file of before
+    made.restore(arrays, manifest)
+    assert np.abs(made.predict(x)).max() < 10

@@ -15,6 +15,7 @@ import numpy as np
 from . import detection, objectives
 from .backends import base as backends
 from .batch import Batch, Outputs, Step
+from .data.encoder import deviation
 from .errors import NOT_FINITE, KnownFailure, LifelongError, at_least, require, unknown
 from .evaluation import answerable
 from .memory import Memory, whole_ids
@@ -171,6 +172,9 @@ class Learner:
         """Columns that the output space admits in the current task."""
         self.arriving: list[int] = []
         """Columns of the current task's classes."""
+        self.scale = np.empty((2, 0))
+        """Of every output of an objective that scales its targets: mean and deviation, NaN where no
+        task has told it yet, ``float64 [2, columns]``."""
         self.met_rows = 0
         """The stream's rows in the last step."""
         self.kept: Kept | None = None
@@ -310,6 +314,10 @@ class Learner:
         train = self.encode(self._weighted(task), task.classes)
         if not self.objective.known(train.y).all():
             raise LifelongError("the task that was interrupted has other classes: give that one")
+        if self.objective.scaled:
+            if begins:
+                self._take_scale(train.y[:CHUNK] if task.ordered else train.y)
+            train = train.replace(y=self._scaled(train.y))
         name = task.name if task.told else ""
         task = replace(task, name=name, train=train, test=Samples(), validation=None)
         self._activate(task)
@@ -319,6 +327,36 @@ class Learner:
         owner = self.method.owner("data")
         self._samples = owner.data(self, task.train) if owner else task.train
         return task
+
+    # ---- the scale of targets
+    def _take_scale(self, y: np.ndarray) -> None:
+        """Let outputs that are told for the first time be scaled by these targets ``[n, width]``."""
+        scale = np.full((2, self.width), np.nan)
+        scale[:, : self.scale.shape[1]] = self.scale
+        for column in np.flatnonzero(np.isnan(scale[0]) & ~np.isnan(y).all(0)):
+            told = y[~np.isnan(y[:, column]), column].astype(float)
+            mean, sd = told.mean(), told.std()
+            scale[:, column] = mean, deviation(mean, sd)
+        self.scale = scale
+
+    def _units(self) -> np.ndarray:
+        """Mean and deviation of every column, 0 and 1 where nothing is known: ``[2, width]``."""
+        units = np.repeat([[0.0], [1.0]], self.width, 1)
+        held = self.scale
+        units[:, : held.shape[1]] = np.where(np.isnan(held), units[:, : held.shape[1]], held)
+        return units
+
+    def _scaled(self, y: np.ndarray) -> np.ndarray:
+        """Targets ``[n, width]`` as the network learns them."""
+        mean, sd = self._units()
+        return ((y - mean) / sd).astype(np.float32)
+
+    def unscaled(self, scores: np.ndarray) -> np.ndarray:
+        """Scores ``[n, width]`` in the targets' units, float64; unchanged where none are scaled."""
+        if not self.objective.scaled:
+            return scores
+        mean, sd = self._units()
+        return scores.astype(float) * sd + mean
 
     def _begin(self, task: Task) -> None:
         if self.optimizer.reset and self.position.task:
@@ -930,8 +968,12 @@ class Learner:
         Those of classes that may not be answered are -1e9.
         """
         batches = self.batches(self._asked(x, task))
-        found = [self.admitted(batch, Outputs(scores=self.scores(batch))) for batch in batches]
-        return self.ops.numpy(self.ops.concat(found)) if found else np.empty((0, self.width))
+        scored = ((batch, self.scores(batch)) for batch in batches)
+        found = [self.admitted(batch, Outputs(scores=scores)) for batch, scores in scored]
+        if not found:
+            return np.empty((0, self.width))
+        scores = self.ops.numpy(self.ops.concat(found))
+        return np.where(scores == -1e9, scores, self.unscaled(scores))
 
     def _asked(self, x: Any, task: int | None) -> Samples:
         """The rows of a question, checked."""

@@ -252,6 +252,8 @@ def state(learner: Learner) -> tuple[Arrays, dict[str, Any]]:
         raise LifelongError(NOT_FINITE)
     arrays, backend = learner.backend.state()
     arrays = {f"backend/{name}": array for name, array in arrays.items()} | {"inputs": learner.inputs}
+    if learner.objective.scaled:
+        arrays["scale"] = learner.scale.copy()
     parts: dict[str, Any] = {}
     for part in learner.method:
         parts[part.name] = {}
@@ -321,6 +323,8 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
     learner.retired = list(manifest["retired"])
     learner.heads = {task: list(columns) for task, columns in manifest["heads"]}
     learner.position, learner.rng = position, generator
+    if learner.objective.scaled:
+        learner.scale = _scale(arrays.get("scale"), len(classes))
     learner.initial_parameters = manifest["initial_parameters"]
     counts = {"class": len(classes) if learner.backend.width else 0, "task": len(learner.heads)}
     require(
@@ -331,7 +335,11 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
     require(
         learner.initial_parameters <= learner.parameters, "it began with more parameters than it has"
     )
-    known = {"inputs", *(f"backend/{name}" for name in _below(arrays, "backend/"))}
+    known = {
+        "inputs",
+        *({"scale"} if learner.objective.scaled else ()),
+        *(f"backend/{name}" for name in _below(arrays, "backend/")),
+    }
     parts = manifest["parts"]
     require(set(parts) == {part.name for part in learner.method}, "it is of another method")
     for part in learner.method:
@@ -349,6 +357,20 @@ def _restore(learner: Learner, arrays: Arrays, manifest: dict[str, Any]) -> None
         raise LifelongError(
             f"{STATE} holds numbers that are not finite, as its training diverged: go back to one before"
         )
+
+
+def _scale(held: np.ndarray | None, columns: int) -> np.ndarray:
+    """The scale of targets; where the file has none, as before there was one, they stay as they are."""
+    if held is None:
+        return np.repeat([[0.0], [1.0]], columns, 1)
+    fine = held.dtype == np.float64 and held.ndim == 2 and len(held) == 2
+    require(
+        fine and (held.shape[1] >= columns or not held.size), "the scale of the targets is another's"
+    )
+    told = ~np.isnan(held).all(0)
+    fine = bool(np.isfinite(held[:, told]).all() and (held[1, told] > 0).all())
+    require(fine, "the scale of the targets is none")
+    return held.copy()
 
 
 def _generator(state: Any) -> np.random.Generator:

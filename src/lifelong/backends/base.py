@@ -160,6 +160,8 @@ class Backend(ABC):
     optimizer: Optimizer
     itemsize: int
     """Bytes of a number in theta."""
+    as_given: bool = False
+    """Whether the network takes inputs as they are: no pixels are divided, no type is changed."""
     random: bool
     """Whether a training step draws random numbers inside the network."""
     outputs: int | None

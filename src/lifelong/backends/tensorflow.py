@@ -121,6 +121,8 @@ class TensorflowBackend(Backend):
     # ---- the network
     def _inputs(self, x: np.ndarray) -> Tensor:
         tensor = self.ops.tensor(x)
+        if self.as_given:
+            return tensor
         if tensor.dtype == tf.uint8:
             return tf.cast(tensor, self.dtype) * tf.constant(1 / 255, self.dtype)
         return tf.cast(tensor, self.dtype) if tensor.dtype.is_floating else tensor

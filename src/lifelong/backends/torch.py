@@ -62,6 +62,9 @@ class TorchBackend(Backend):
         with torch.random.fork_rng(devices=[]), torch.no_grad():  # PyTorch's own weights: not used
             body = copy.deepcopy(model) if own else build(model, inputs.shape[1:])
             body = body.to(self.device, self.dtype)
+            for module in body.modules():
+                if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+                    module.sparse = False  # gradients are vectors over theta
             out = body.eval()(self._inputs(inputs[:1]))
             features = (out.scores if isinstance(out, Outputs) else out).shape[1]
             self.width = features if head and not own else None
@@ -132,6 +135,8 @@ class TorchBackend(Backend):
     # ---- the network
     def _inputs(self, x: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(x).to(self.device)
+        if self.as_given:
+            return tensor
         if tensor.dtype == torch.uint8:
             return tensor.to(self.dtype).mul_(1 / 255)
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor

@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import inspect
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import LifelongError
 from .torch import TorchBackend, named
+
+PRECISIONS = {torch.float32: "float32", torch.float64: "float64"}
+
+
+def options(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, str]:
+    """The device and the precision of a model's parameters.
+
+    Raises:
+        LifelongError: where they are of several, or of another precision than float32 and float64,
+            and for an optimizer that computes the loss anew within a step, as LBFGS does.
+    """
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise LifelongError(
+            f"{type(optimizer).__name__} computes the loss several times a step, which a method counts "
+            "as one: choose another optimizer"
+        )
+    kinds = {(held.dtype, str(held.device)) for _, held in named(model)}
+    if len(kinds) != 1 or not kinds <= {(kind, device) for kind in PRECISIONS for _, device in kinds}:
+        found = ", ".join(sorted(f"{str(k).removeprefix('torch.')} on {d}" for k, d in kinds)) or "none"
+        raise LifelongError(
+            f"parameters and statistics: {found}; a method takes float32 or float64 on one device: "
+            "for less precision keep float32 and use torch.autocast"
+        )
+    ((kind, device),) = kinds
+    return {"precision": PRECISIONS[kind], "device": device}
 
 
 class TorchLoop:
@@ -45,21 +73,29 @@ class TorchLoop:
 
     def gradient(self, gradients: None) -> Tensor:
         """The gradients that ``backward`` left, as one vector; 0 where it left none."""
-        held = self._held()
-        own = [torch.zeros_like(h) if h.grad is None else h.grad for h in held]
-        return torch.cat([g.reshape(-1) for g in own])
+        return torch.cat([_dense(held).reshape(-1) for held in self._held()])
 
     def apply(self, g: Tensor) -> None:
-        """Let the optimizer step with this gradient."""
-        trained = [h for h in self._held() if isinstance(h, nn.Parameter) and h.requires_grad]
-        for held in trained:
-            held.grad = torch.zeros_like(held) if held.grad is None else held.grad
-        with torch.no_grad():
-            grads = {id(h): h.grad for h in trained}
-            self._write(g, [grads.get(id(h)) for h in self._held()])
+        """Let the optimizer step with this gradient; None and sparse ones stay so, if not edited."""
+        for segment, held in zip(self.backend.segments.values(), self._held(), strict=True):
+            own, edited = held.grad, TorchBackend._piece(g, segment)
+            trained = isinstance(held, nn.Parameter) and held.requires_grad
+            if not trained or torch.equal(_dense(held), edited):
+                continue
+            sparse = own is not None and own.is_sparse
+            held.grad = edited.to_sparse(own.sparse_dim()) if sparse else edited.clone()  # type: ignore[union-attr]
         self.optimizer.step()
 
-    def _write(self, vector: Tensor, to: Sequence[Tensor | None]) -> None:
+    def exact(self) -> AbstractContextManager[Any]:
+        """Within, the method computes in the parameters' precision, autocast or not."""
+        return torch.autocast(self.backend.device.type, enabled=False)
+
+    def _write(self, vector: Tensor, to: list[Tensor]) -> None:
         for segment, held in zip(self.backend.segments.values(), to, strict=True):
-            if held is not None:
-                held.copy_(TorchBackend._piece(vector, segment))
+            held.copy_(TorchBackend._piece(vector, segment))
+
+
+def _dense(held: Tensor) -> Tensor:
+    """A tensor's gradient; 0 where there is none."""
+    own = held.grad
+    return torch.zeros_like(held) if own is None else own.to_dense().detach()

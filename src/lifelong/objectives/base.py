@@ -75,6 +75,11 @@ class Objective:
         """
         raise NotImplementedError
 
+    # ---- units
+    scaled: ClassVar[bool] = False
+    """Whether the network learns the targets less their mean, over their deviation, both of the first
+    task that tells them (``learner.scale``); what is measured and answered is in their own units."""
+
     # ---- evaluation
     def known(self, y: np.ndarray) -> np.ndarray:
         """A mask of the samples that can be judged, given their targets in the learner's columns."""

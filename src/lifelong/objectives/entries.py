@@ -89,7 +89,7 @@ class Entries(Objective):
         return ops.concat([so_far, ops.cast(ops.reshape(scores, (-1,)), "float64")])
 
     def measure(self, learner: Learner, found: np.ndarray, y: np.ndarray) -> Measures:
-        z, told = found.reshape(len(y), learner.width), ~np.isnan(y).all(0)
+        z, told = learner.unscaled(found.reshape(len(y), learner.width)), ~np.isnan(y).all(0)
         if not told.any():  # nothing is known of any of these outputs yet
             return dict.fromkeys(("score", *self.beside))
         return self.compare(z[:, told], y[:, told].astype(float))

@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 class Regression(Entries):
     """Numbers: y is ``float32 [n, outputs]``, NaN where not told; (z - y)^2 an entry.
 
-    The likelihood is a Gaussian of variance 1 around z. R is max(0, r2), so that it lies in [0, 1];
-    beside it, each the mean over outputs on a task's test set: ``r2`` = 1 - sum (y - z)^2 / sum
-    (y - mean y)^2 (where y is constant: 1 if z is y, else 0), ``rmse`` = sqrt(mean (y - z)^2) and
-    ``mae`` = mean |y - z|. Distillation is mean (z - z_old)^2 at any temperature.
+    The network learns every output less its mean, over its standard deviation, as they were in the
+    first task that tells it (under ``free``: in its first 500 rows); both are state of the learner.
+    Stored and distilled targets are on that scale. The likelihood is a Gaussian of variance 1 around
+    z, on it too. Answers and measures are in the targets' own units.
+
+    R is max(0, r2), so that it lies in [0, 1]; beside it, each the mean over outputs on a task's test
+    set: ``r2`` = 1 - sum (y - z)^2 / sum (y - mean y)^2 (where y is constant: 1 if z is y, else 0),
+    ``rmse`` = sqrt(mean (y - z)^2) and ``mae`` = mean |y - z|. Distillation is mean (z - z_old)^2 at
+    any temperature.
     """
 
     name = "regression"
+    scaled = True
     scenarios = ("task", "domain", "free")
     score = "max(0, r2)"
     beside = ("r2", "rmse", "mae")
@@ -57,5 +63,5 @@ class Regression(Entries):
 
     def answers(self, learner: Learner, batch: Batch, scores: Any, columns: list[int]) -> np.ndarray:
         """The outputs, ``[rows]``, or ``[rows, outputs]`` where there are several."""
-        found = learner.ops.numpy(scores)[:, columns]
+        found = learner.unscaled(learner.ops.numpy(scores))[:, columns]
         return found[:, 0] if len(columns) == 1 else found
