@@ -12,21 +12,15 @@ from .schema import fault
 
 LARGEST = np.iinfo(np.int64).max
 COUNT = {"type": "integer", "minimum": 0}
-TOLD = {"data": {"type": "string"}, "own": {"type": "boolean"}} | dict.fromkeys(
-    ("first", "last", "rows"), COUNT
-)
-MANIFEST = {
-    "type": "object",
-    "required": ["next", "told"],
-    "properties": {
-        "next": COUNT,
-        "told": {
-            "type": "array",
-            "items": {"type": "object", "required": [*TOLD], "properties": TOLD},
-        },
-    },
+ABOUT = dict.fromkeys(("first", "last", "rows"), COUNT) | {
+    "data": {"type": "string"},
+    "own": {"type": "boolean"},
 }
-"""What a file says of ids beside their ranges: :meth:`Ids.to_json`."""
+TOLD = {
+    "type": "array",
+    "items": {"type": "object", "required": [*ABOUT], "properties": ABOUT},
+}
+"""The schema of :attr:`Ids.told`."""
 
 
 @dataclass
@@ -105,7 +99,9 @@ class Ids:
         if manifest is None or ranges is None:
             return Ids()
         fine = ranges.dtype == np.int64 and ranges.ndim == 2 and ranges.shape[1] == 2
-        fine = fine and fault(manifest, MANIFEST) is None
+        above = manifest.get("next") if isinstance(manifest, dict) else None
+        fine = fine and type(above) is int and 0 <= above <= LARGEST + 1
+        fine = fine and fault(manifest.get("told"), TOLD) is None
         if not fine or (ranges < 0).any() or not np.array_equal(joined(ranges), ranges):
             raise LifelongError("the ids in this file are damaged: restore a copy of it")
         return Ids(ranges.copy(), manifest["next"], manifest["told"])
