@@ -32,8 +32,18 @@ def test_a_damaged_entry_is_refused(name, value):
         Ids.of(manifest | {"told": [entry]}, ids().ranges)
 
 
-@pytest.mark.parametrize("manifest", [[], {}, {"next": 8}, {"next": -1, "told": []}, {"next": True, "told": []},
-                                      {"next": LARGEST + 2, "told": []}, {"next": 8, "told": {}}])  # fmt: skip
+WRONG = (
+    [],
+    {},
+    {"next": 8},
+    {"next": -1, "told": []},
+    {"next": True, "told": []},
+    {"next": LARGEST + 2, "told": []},
+    {"next": 8, "told": {}},
+)
+
+
+@pytest.mark.parametrize("manifest", WRONG)
 def test_a_damaged_manifest_is_refused(manifest):
     with pytest.raises(LifelongError, match="damaged"):
         Ids.of(manifest, ids().ranges)
