@@ -60,6 +60,17 @@ def test_never_above_its_bound_and_never_below_what_it_could_hold(admission, cap
         assert (held.x == stream.x[held.id]).all()
 
 
+@every_admission
+@pytest.mark.parametrize(("capacity", "bound"), [("3/class", 3), (7, 7), ("250B", 10), (None, 90)])
+def test_a_class_made_of_two_keeps_no_more_than_one_may(admission, capacity, bound):
+    memory = ll.Memory(capacity, admission)
+    memory.offer(samples([0, 1, 1] * 30), np.random.default_rng(3))
+    memory.relabel([1], 0)
+    assert len(memory) == len(memory.keys) == bound
+    assert (memory.samples.y == 0).all()
+    assert len(np.unique(memory.samples.id)) == bound
+
+
 def test_capacity_in_words():
     assert parse_capacity(500) == parse_capacity("500") == (500, "samples")
     assert parse_capacity("100/class") == (100, "a class")

@@ -153,11 +153,13 @@ class Memory:
             held = self.samples.columns[name]
             new = np.full((len(held), width), np.nan, held.dtype)
             new[:, : held.shape[1]] = held
-            self.samples = self.samples.replace(**{name: new})
-            capacity = self.capacity(self.samples)  # in bytes it holds fewer of what has grown
-            stay = self._staying(self.keys, [self.samples], capacity)
-            self.samples, self.keys = self.samples.take(stay), self.keys[stay]
-            self.edits += 1
+            self._cut(self.samples.replace(**{name: new}))  # in bytes it holds fewer of what has grown
+
+    def _cut(self, samples: Samples) -> None:
+        """Store these instead, which follow from those held; what is beyond the bound goes."""
+        stay = self._staying(self.keys, [samples], self.capacity(samples))
+        self.samples, self.keys = samples.take(stay), self.keys[stay]
+        self.edits += 1
 
     def renew(self, samples: Samples) -> None:
         """Let the stored samples among these be as they are here; nothing comes in or goes."""
@@ -171,11 +173,10 @@ class Memory:
         self.edits += 1
 
     def relabel(self, old: list[int], new: int) -> None:
-        """Let the stored samples of these classes be of another."""
+        """Let the stored samples of these classes be of another, of which no more stay than may."""
         if self.samples is not None:
             y = self.samples.y
-            self.samples = self.samples.replace(y=np.where(np.isin(y, old), new, y))
-            self.edits += 1
+            self._cut(self.samples.replace(y=np.where(np.isin(y, old), new, y)))
 
     def remove(self, ids: Iterable[int]) -> int:
         """Forget the samples with these ids (a request to delete, an audit); how many were held.
