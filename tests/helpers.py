@@ -202,3 +202,18 @@ def wait_for(condition: Any, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
+
+
+class Pairs:
+    """A map-style data set, as of PyTorch."""
+
+    def __init__(self, x, y, classes=None):
+        self.x, self.y = x, y
+        if classes is not None:
+            self.classes = classes
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, i):
+        return self.x[i], self.y[i]

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers import Pairs
 
 from lifelong.data import (
     cifar10,
@@ -253,21 +254,6 @@ def test_omniglot_archives_and_arrays_read_alike(given, monkeypatch):
 
 
 # --- other libraries -------------------------------------------------------------------------
-
-
-class Pairs:
-    """A map-style data set, as of PyTorch."""
-
-    def __init__(self, x, y, classes=None):
-        self.x, self.y = x, y
-        if classes is not None:
-            self.classes = classes
-
-    def __len__(self):
-        return len(self.x)
-
-    def __getitem__(self, i):
-        return self.x[i], self.y[i]
 
 
 def test_torch_tensors_have_their_channels_last_here():

@@ -8,10 +8,12 @@ import sys
 from datetime import date, timedelta
 from types import SimpleNamespace
 
+import helpers
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers import Pairs
 from PIL import Image
 
 import lifelong as ll
@@ -20,7 +22,6 @@ from lifelong.data import formats, from_huggingface, from_tensorflow, from_torch
 from lifelong.data.formats import checked_how
 from lifelong.errors import LifelongError
 from lifelong.linear import HashingText
-from tests import helpers
 
 DATA = "city,when,size,label\n" + "".join(
     f"{'NA' if i % 3 else 'Köln'},2026-01-{1 + i % 28:02},{i % 5}.5,{'null' if i % 2 else 'nan'}\n"
@@ -215,21 +216,6 @@ def test_dates_of_other_kinds_are_one_line_with_their_row(tmp_path):
 
 
 # --- data sets of the frameworks ---------------------------------------------------------------
-
-
-class Pairs:
-    """A map-style data set."""
-
-    def __init__(self, x, y, classes=None):
-        self.x, self.y = x, y
-        if classes is not None:
-            self.classes = classes
-
-    def __len__(self):
-        return len(self.x)
-
-    def __getitem__(self, i):
-        return self.x[i], self.y[i]
 
 
 X = np.arange(10 * 4, dtype=np.float32).reshape(10, 4)
