@@ -400,19 +400,7 @@ def heat_map(values: np.ndarray, names: list[str], title: str, across: str, down
     n = len(values)
     side = min(5.0, max(3.2, 1.2 + 0.36 * n))
     figure, (ax,) = new(side, side if n <= 12 else 0.88 * side)
-    ax.grid(False)
-    ax.patch.set(hatch="////", edgecolor=GRID, linewidth=0)
-    mesh = ax.pcolormesh(
-        np.ma.masked_invalid(values),
-        cmap="Blues",
-        vmin=0,
-        vmax=1,
-        rasterized=n > 20,
-        edgecolor=PAPER if n <= 20 else "none",
-        linewidth=1.2 if n <= 20 else 0,
-    )
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    mesh = _cells(ax, values, 1.2 if n <= 20 else 0)
     places = ticks(n, 20 if n <= 20 else 12)
     shown = [short(names[i], 12) for i in places]
     middles = np.array(places) + 0.5
@@ -421,17 +409,40 @@ def heat_map(values: np.ndarray, names: list[str], title: str, across: str, down
     ax.set_yticks(middles, shown)
     ax.tick_params(length=0, labelsize=11 if n <= 12 else 9)
     ax.set(title=named(title), xlabel=across, ylabel=down, aspect="equal")
-    ax.invert_yaxis()
     if n > 12:
         bar = figure.colorbar(mesh, ax=ax, shrink=0.7, format=lambda v, _: percent(v, 0))
         bar.outline.set_visible(False)
         return figure
+    _numbers(ax, values, 1 if n <= 5 else 0, 10)
+    return figure
+
+
+def _cells(ax: Axes, values: np.ndarray, line: float) -> Any:
+    """Shares as cells, the first row on top, hatched where not measured; ``line``: points between."""
+    ax.grid(False)
+    ax.patch.set(hatch="////", edgecolor=GRID, linewidth=0)
+    mesh = ax.pcolormesh(
+        np.ma.masked_invalid(values),
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        rasterized=not line,
+        edgecolor=PAPER if line else "none",
+        linewidth=line,
+    )
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.invert_yaxis()
+    return mesh
+
+
+def _numbers(ax: Axes, values: np.ndarray, digits: int, size: int) -> None:
+    """Percent in every cell that was measured."""
     for i, j in zip(*np.nonzero(~np.isnan(values)), strict=True):
         color = "#ffffff" if values[i, j] > 0.55 else "#101820"
-        text = percent(values[i, j], 1 if n <= 5 else 0)
-        cell = ax.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=10, color=color)
+        text = percent(values[i, j], digits)
+        cell = ax.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=size, color=color)
         cell.set_in_layout(False)
-    return figure
 
 
 def timeline(R: np.ndarray, names: list[str], title: str) -> Figure | None:
@@ -443,14 +454,7 @@ def timeline(R: np.ndarray, names: list[str], title: str) -> Figure | None:
     side = 0.36 if n <= 40 else 14 / n
     width, height = 1.6 + side * n, 1.5 + 0.72 * side * n
     figure, (ax,) = new(max(4.0, width), max(2.4, height))
-    ax.grid(False)
-    ax.patch.set(hatch="////", edgecolor=GRID, linewidth=0)
-    edge: Any = {"edgecolor": PAPER, "linewidth": 1.0} if n <= 40 else {}
-    ax.pcolormesh(
-        np.ma.masked_invalid(R.T), cmap="Blues", vmin=0, vmax=1, rasterized=n > 40, **edge
-    )  # fmt: skip
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    _cells(ax, R.T, 1.0 if n <= 40 else 0)
     places = ticks(n, 40)
     middles = np.array(places) + 0.5
     texts = [shown[i] for i in places]
@@ -458,15 +462,9 @@ def timeline(R: np.ndarray, names: list[str], title: str) -> Figure | None:
     ax.set_yticks(middles, texts)
     ax.tick_params(length=0, labelsize=9)
     ax.set(title=named(title), xlabel="after", ylabel="guard set")
-    ax.invert_yaxis()
     ax.plot([n - 1, n, n, n - 1, n - 1], [0, 0, n, n, 0], color=INK, linewidth=1.4, clip_on=False)
     if n <= 40:
-        for i, j in zip(*np.nonzero(~np.isnan(R)), strict=True):
-            color = "#ffffff" if R[i, j] > 0.55 else "#101820"
-            cell = ax.text(
-                i + 0.5, j + 0.5, percent(R[i, j], 0), ha="center", va="center", fontsize=8, color=color
-            )
-            cell.set_in_layout(False)
+        _numbers(ax, R.T, 0, 8)
     return figure
 
 
