@@ -184,7 +184,7 @@ def _table(
     data: str, target: Any, test: str | None, asked: Asked, encoder: Encoder, how: Any, result: Any
 ) -> Dataset:
     """A table for a model of tables."""
-    read = asked.reading(how.get("columns", ()), _dropped(how, result, encoder))
+    read = _reading(asked, how, result, encoder)
     return sets.table(
         data, target, test=test, encoder=encoder, sep=read.sep, encoding=read.encoding,
         columns=read.columns, drop=read.drop,
@@ -207,7 +207,7 @@ def _linear(path: Path, data: str, asked: Asked, proba: bool) -> Predicted:
     encoder, ids, unseen = kept.encoder, None, dict[str, int]()
     known = asked.after(kept.how)
     if encoder is not None:
-        read = known.reading(kept.how.get("columns", ()), _dropped(kept.how, kept.result, encoder))
+        read = _reading(known, kept.how, kept.result, encoder)
         rows, ids = unlabelled_rows(data, encoder, known.target or "label", read, known.id)
         x, labels, unseen = rows.encode(encoder, rows.id), rows.labels, rows.unseen(encoder)
     elif data in sets.TEXTS:
@@ -262,7 +262,7 @@ def _inputs(
     if encoder is not None:
         how = extra.get("how") or {}
         asked = asked.after(how)
-        read = asked.reading(how.get("columns", ()), _dropped(how, extra.get("result"), encoder))
+        read = _reading(asked, how, extra.get("result"), encoder)
         rows, ids = unlabelled_rows(data, encoder, _target(learner, asked.target), read, asked.id)
         return rows.encode(encoder, rows.id), rows.labels, ids, rows.unseen(encoder)
     asked.refuse(data)
@@ -334,7 +334,10 @@ def _size(learner: Learner) -> tuple[int, ...]:
     return shape if len(shape) == 3 else (*shape, 1)
 
 
-def _dropped(how: dict[str, Any], result: dict[str, Any] | None, encoder: Encoder) -> list[str]:
-    """The column that told the tasks, where it is not an input."""
+def _reading(
+    asked: Asked, how: dict[str, Any], result: dict[str, Any] | None, encoder: Encoder
+) -> Reading:
+    """How tables are read; without the column that told the tasks, where it is not an input."""
     column = how.get("by") or (result or {}).get("stream", {}).get("column")
-    return [column] if column and column not in [c.name for c in encoder.columns] else []
+    tasks = [column] if column and column not in [c.name for c in encoder.columns] else []
+    return asked.reading(how.get("columns", ()), tasks)
