@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.cells import cell_len
 
 from . import metrics
 from .errors import LifelongError
@@ -86,11 +86,11 @@ class Result:
         R, corner = self.R, "after \\ on"
         rows = [short(name, 40) for name in self.data["tasks"]]
         heads = rows
-        if max(map(_cells, rows)) > 12:
+        if max(map(cell_len, rows)) > 12:
             heads = [str(j + 1) for j in range(len(rows))]
             rows = [f"{number} {name}" for number, name in zip(heads, rows, strict=True)]
-        first = max(map(_cells, [corner, *rows]))
-        wide = [max(7, _cells(head) + 2) for head in heads]
+        first = max(map(cell_len, [corner, *rows]))
+        wide = [max(7, cell_len(head) + 2) for head in heads]
         lines, start = [], 0
         while start < len(heads):
             end = start + 1
@@ -119,13 +119,8 @@ class Result:
         return f"{self.table()}\n{self.summary()}"
 
 
-def _cells(text: str) -> int:
-    """Columns of a terminal that the text fills: Han characters take two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
 def _right(text: str, width: int) -> str:
-    return " " * (width - _cells(text)) + text
+    return " " * (width - cell_len(text)) + text
 
 
 def bundle(results: Sequence[Result]) -> dict[str, Any]:
