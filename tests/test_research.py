@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import lifelong as ll
-from lifelong import methods, track
+from lifelong import methods, sources, track
 from lifelong.report import tables
 from lifelong.result import read
 
@@ -395,3 +395,9 @@ def test_networks_are_held_against_what_needs_no_learning(backend, tmp_path):
     assert {"no-change", "majority"} <= set(found["windowed"])
     assert found["verdict"] in result.summary()
     assert "before it learned each" in ll.Comparison([result]).verdict()
+
+
+def test_a_folder_may_be_called_as_a_file_is(tmp_path):
+    (tmp_path / "my.pyfiles").mkdir()
+    (tmp_path / "my.pyfiles" / "own.py").write_text("answer = 42\n")
+    assert sources.load(f"{tmp_path}/my.pyfiles/own.py:answer") == 42

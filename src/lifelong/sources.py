@@ -41,14 +41,19 @@ def load(text: str) -> Any:
     Raises:
         LifelongError: where there is no such file or name, or the file fails, with the line.
     """
-    path, _, name = text.partition(".py")
-    file, name = Path(f"{path}.py").expanduser(), name.removeprefix(":")
+    file, name = _parts(text)
     module = _run(file)
     own = [n for n, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
     if name not in vars(module):
         said = f"there is no {name!r} in {file}" if name else f"say what of {file} is meant"
         raise LifelongError(f"{said}: write {file}:NAME, of {', '.join(own) or 'what it defines'}")
     return vars(module)[name]
+
+
+def _parts(text: str) -> tuple[Path, str]:
+    """(the file, the name in it) of ``own.py:Anchor``."""
+    path, _, name = text.rpartition(".py")
+    return Path(f"{path}.py").expanduser(), name.removeprefix(":")
 
 
 def _run(file: Path) -> types.ModuleType:
@@ -115,14 +120,10 @@ def make(
         raise LifelongError(
             f"{text} gave {network!r:.60}: return a torch.nn.Module, a keras.Model or a recipe"
         )
-    file = Path(f"{text.partition('.py')[0]}.py")
-    made_by = {"file": file.name, "name": text.partition(".py:")[2], "digest": _digest_of(text)}
+    file, name = _parts(text)
+    made_by = {"file": file.name, "name": name, "digest": getattr(_run(file), DIGEST)}
     object.__setattr__(network, MADE_BY, made_by | {"arguments": arguments})
     return network
-
-
-def _digest_of(text: str) -> str:
-    return getattr(_run(Path(f"{text.partition('.py')[0]}.py").expanduser()), DIGEST)
 
 
 @contextmanager
